@@ -1,0 +1,3 @@
+//! One call: everything is in the library.
+
+fn main() {}
