@@ -19,4 +19,6 @@
 //! ```
 
 pub mod error;
+pub mod event;
 pub mod types;
+pub mod wire;

@@ -1,0 +1,411 @@
+//! Events, the two event queues of the C design, and the hub that subscribers read from.
+//!
+//! A [`Note`] is what happened; it goes through the internal queue to the manager, and from there
+//! through the public queue to the `cm-events` thread, which numbers it (an [`Event`]), journals it
+//! and hands it to the [`Hub`]. Nobody who produces an event ever waits for one who reads it.
+
+use crate::types::WallMs;
+use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How bad it is; the names are syslog's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Detail.
+    Info,
+    /// A transition that is as it should be.
+    Notice,
+    /// Degraded, but working.
+    Warning,
+    /// Failed.
+    Err,
+    /// The node is of no use to its cluster.
+    Crit,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What happened. The text is part of the protocol and never changes its meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Kind { $($(#[$doc])* #[serde(rename = $text)] $name,)* }
+        impl Kind {
+            /// Every kind, in the order of the documentation.
+            pub const ALL: &'static [Kind] = &[$(Kind::$name,)*];
+            /// The name on the wire.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Kind::$name => $text,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// clusmgr serves.
+    DaemonStarted = "daemon.started",
+    /// clusmgr ends; says whether corosync stays.
+    DaemonStopped = "daemon.stopped",
+    /// CLUSTER or STANDALONE, or STANDALONE for another reason.
+    ModeChanged = "mode.changed",
+    /// corosync was executed.
+    ServiceStarting = "service.starting",
+    /// corosync said READY=1.
+    ServiceReady = "service.ready",
+    /// A living corosync was taken over.
+    ServiceAdopted = "service.adopted",
+    /// corosync is being stopped.
+    ServiceStopping = "service.stopping",
+    /// corosync ended because it was told to.
+    ServiceStopped = "service.stopped",
+    /// corosync ended without being told to.
+    ServiceExited = "service.exited",
+    /// corosync was stopped or silent for longer than the hang time-out.
+    ServiceHung = "service.hung",
+    /// corosync could not be started.
+    ServiceStartFailed = "service.start-failed",
+    /// The next start is set for later.
+    ServiceRetry = "service.retry",
+    /// corosync did not end on SIGTERM in time and was killed.
+    ServiceKilled = "service.killed",
+    /// An operator holds corosync stopped.
+    HoldSet = "hold.set",
+    /// The hold ended.
+    HoldEnded = "hold.ended",
+    /// An existing configuration was taken over.
+    ConfigTakenOver = "config.taken-over",
+    /// corosync.conf was written.
+    ConfigWritten = "config.written",
+    /// The live file was taken in by HUP or `config adopt`.
+    ConfigAdopted = "config.adopted",
+    /// The live file differs from what clusmgr last wrote.
+    ConfigDrift = "config.drift",
+    /// The live file is again what clusmgr last wrote.
+    ConfigDriftEnded = "config.drift-ended",
+    /// The configuration cannot be used.
+    ConfigBad = "config.bad",
+    /// The authkey was taken over.
+    KeyTakenOver = "key.taken-over",
+    /// The authkey was written.
+    KeyWritten = "key.written",
+    /// The authkey was readable for others and is no more.
+    KeyTightened = "key.tightened",
+    /// The live key differs from what clusmgr last wrote.
+    KeyDrift = "key.drift",
+    /// The live key is again what clusmgr last wrote.
+    KeyDriftEnded = "key.drift-ended",
+    /// A reason to call the node degraded appeared.
+    Degraded = "degraded",
+    /// It went away.
+    DegradedEnded = "degraded.ended",
+    /// Events were lost before they could be numbered: a queue was full.
+    EventsLost = "events.lost",
+}
+
+/// Something that happened, not yet numbered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// When it was noticed.
+    pub at: WallMs,
+    /// What.
+    pub kind: Kind,
+    /// How bad.
+    pub severity: Severity,
+    /// One line for people.
+    pub text: String,
+    /// For programs; the keys of a kind are in the README.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub fields: Map<String, Value>,
+}
+
+impl Note {
+    /// A note of now.
+    pub fn new(kind: Kind, severity: Severity, text: impl Into<String>) -> Note {
+        Note {
+            at: WallMs::now(),
+            kind,
+            severity,
+            text: text.into(),
+            fields: Map::new(),
+        }
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Note {
+        self.fields.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+/// A numbered event: what the journal holds and clients get.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Grows by one with each event, across restarts too, and is never used twice.
+    pub seq: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub note: Note,
+}
+
+/// Who takes notes: the manager, and what a driver gets to see of it.
+pub trait EventSink: Send + Sync {
+    /// Hands over a note; never blocks.
+    fn note(&self, note: Note);
+}
+
+/// A bounded queue of notes behind a mutex (C: `evt_internal_queue`, `evt_public_queue`).
+///
+/// When it is full the oldest note is dropped and counted: what happens now matters more.
+#[derive(Debug)]
+pub struct EvtQueue {
+    /// The C design's `q_mtx`. No other lock is taken while it is held.
+    q_mtx: Mutex<QueueState>,
+    filled: Condvar,
+    cap: usize,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    notes: VecDeque<Note>,
+    lost: u64,
+    closed: bool,
+}
+
+/// What [`EvtQueue::take`] gives.
+#[derive(Debug, PartialEq)]
+pub enum Taken {
+    /// All notes that were there, oldest first, and how many were lost before them.
+    Notes(Vec<Note>, u64),
+    /// The queue is empty and closed: nothing will come.
+    Closed,
+}
+
+impl EvtQueue {
+    /// A queue of at most `cap` notes.
+    #[must_use]
+    pub fn new(cap: usize) -> EvtQueue {
+        EvtQueue {
+            q_mtx: Mutex::new(QueueState::default()),
+            filled: Condvar::new(),
+            cap: cap.max(1),
+        }
+    }
+
+    /// Puts a note in; never blocks.
+    pub fn push(&self, note: Note) {
+        let mut q = self.q_mtx.lock();
+        if q.notes.len() >= self.cap {
+            q.notes.pop_front();
+            q.lost = q.lost.saturating_add(1);
+        }
+        q.notes.push_back(note);
+        drop(q);
+        self.filled.notify_one();
+    }
+
+    /// Takes all there is, without waiting.
+    #[must_use]
+    pub fn drain(&self) -> (Vec<Note>, u64) {
+        let mut q = self.q_mtx.lock();
+        (
+            std::mem::take(&mut q.notes).into(),
+            std::mem::take(&mut q.lost),
+        )
+    }
+
+    /// Waits until there is something, or the queue is closed. For one thread that lives off this.
+    #[must_use]
+    pub fn take(&self) -> Taken {
+        let mut q = self.q_mtx.lock();
+        while q.notes.is_empty() && q.lost == 0 {
+            if q.closed {
+                return Taken::Closed;
+            }
+            self.filled.wait(&mut q);
+        }
+        Taken::Notes(
+            std::mem::take(&mut q.notes).into(),
+            std::mem::take(&mut q.lost),
+        )
+    }
+
+    /// No more notes will come; [`EvtQueue::take`] ends when it is empty.
+    pub fn close(&self) {
+        self.q_mtx.lock().closed = true;
+        self.filled.notify_all();
+    }
+}
+
+/// The newest numbered events in memory, for those who follow.
+///
+/// There is no queue per subscriber: each reads at its own pace from this ring, and what has left
+/// the ring from the journal. A slow one therefore costs nothing and nobody.
+#[derive(Debug)]
+pub struct Hub {
+    ring: Mutex<Ring>,
+    grown: Condvar,
+    cap: usize,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    lines: VecDeque<(u64, Arc<str>)>,
+    latest: u64,
+    closed: bool,
+}
+
+/// What [`Hub::wait_after`] gives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// The events after the one asked for, each one JSON line without its newline.
+    Lines(Vec<(u64, Arc<str>)>),
+    /// The next event has left the ring: read the journal first.
+    Behind,
+    /// Nothing new before the deadline.
+    Nothing,
+    /// The daemon ends.
+    Closed,
+}
+
+impl Hub {
+    /// A ring of at most `cap` events; `latest` is the last number used before this start.
+    #[must_use]
+    pub fn new(cap: usize, latest: u64) -> Hub {
+        let ring = Ring {
+            latest,
+            ..Ring::default()
+        };
+        Hub {
+            ring: Mutex::new(ring),
+            grown: Condvar::new(),
+            cap: cap.max(1),
+        }
+    }
+
+    /// The number of the newest event.
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        self.ring.lock().latest
+    }
+
+    /// Adds the newest event.
+    pub fn publish(&self, seq: u64, line: Arc<str>) {
+        let mut ring = self.ring.lock();
+        if ring.lines.len() >= self.cap {
+            ring.lines.pop_front();
+        }
+        ring.lines.push_back((seq, line));
+        ring.latest = seq;
+        drop(ring);
+        self.grown.notify_all();
+    }
+
+    /// What came after event `after`; waits until `deadline` for something to come.
+    #[must_use]
+    pub fn wait_after(&self, after: u64, deadline: Instant) -> Follow {
+        let mut ring = self.ring.lock();
+        loop {
+            if ring.latest > after {
+                return match ring.lines.front() {
+                    Some((first, _)) if *first <= after.saturating_add(1) => Follow::Lines(
+                        ring.lines
+                            .iter()
+                            .filter(|(seq, _)| *seq > after)
+                            .cloned()
+                            .collect(),
+                    ),
+                    _ => Follow::Behind,
+                };
+            }
+            if ring.closed {
+                return Follow::Closed;
+            }
+            if self.grown.wait_until(&mut ring, deadline).timed_out() {
+                return Follow::Nothing;
+            }
+        }
+    }
+
+    /// Ends all who follow, once they have read what there is.
+    pub fn close(&self) {
+        self.ring.lock().closed = true;
+        self.grown.notify_all();
+    }
+
+    /// A deadline so far away that it stands for none, short enough for every clock.
+    #[must_use]
+    pub fn never() -> Instant {
+        Instant::now() + Duration::from_secs(365 * 24 * 3600)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn note(text: &str) -> Note {
+        Note::new(Kind::ConfigDrift, Severity::Warning, text)
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_oldest_and_counts_it() {
+        let q = EvtQueue::new(2);
+        for t in ["a", "b", "c"] {
+            q.push(note(t));
+        }
+        let (notes, lost) = q.drain();
+        assert_eq!(
+            notes.iter().map(|n| n.text.as_str()).collect::<Vec<_>>(),
+            ["b", "c"]
+        );
+        assert_eq!(lost, 1);
+    }
+
+    #[test]
+    fn a_closed_queue_gives_what_it_holds_and_then_ends() {
+        let q = EvtQueue::new(2);
+        q.push(note("a"));
+        q.close();
+        assert!(matches!(q.take(), Taken::Notes(n, 0) if n.len() == 1));
+        assert_eq!(q.take(), Taken::Closed);
+    }
+
+    #[test]
+    fn who_is_behind_the_ring_is_told_to_read_the_journal() {
+        let hub = Hub::new(2, 10);
+        let now = Instant::now();
+        assert_eq!(hub.wait_after(10, now), Follow::Nothing);
+        for seq in 11..=14 {
+            hub.publish(seq, Arc::from("x"));
+        }
+        assert_eq!(hub.wait_after(10, now), Follow::Behind);
+        let Follow::Lines(lines) = hub.wait_after(12, now) else {
+            unreachable!("12 is the last that left")
+        };
+        assert_eq!(lines.iter().map(|l| l.0).collect::<Vec<_>>(), [13, 14]);
+        hub.close();
+        assert_eq!(hub.wait_after(14, now), Follow::Closed);
+    }
+
+    #[test]
+    fn an_event_is_one_flat_json_object_and_every_kind_survives_it() {
+        for kind in Kind::ALL {
+            let e = Event {
+                seq: 7,
+                note: Note::new(*kind, Severity::Err, "t").with("pid", 5),
+            };
+            let line = serde_json::to_string(&e).unwrap();
+            assert!(
+                line.contains(&format!("\"kind\":\"{}\"", kind.as_str())),
+                "{line}"
+            );
+            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), e);
+        }
+    }
+}
