@@ -20,5 +20,6 @@
 
 pub mod error;
 pub mod event;
+pub mod sys;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,6 @@
+//! All unsafe code and all OS calls; everything above is plain Rust.
+
+pub mod clock;
+pub mod pidfd;
+pub mod spawn;
+pub mod wake;

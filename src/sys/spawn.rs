@@ -1,0 +1,419 @@
+//! Fork and exec: all is prepared before the fork, and what fails after it comes back by name.
+#![allow(unsafe_code)]
+
+use super::pidfd::PidFd;
+use crate::types::Pid;
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Where between fork and exec it failed. The numbers travel over a pipe from the child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Something that is prepared in the parent: a pipe, `/dev/null`, a string with a NUL.
+    Prepare = 1,
+    /// `fork(2)`.
+    Fork = 2,
+    /// `setsid(2)`.
+    Session = 3,
+    /// Resetting signal dispositions and mask.
+    Signals = 4,
+    /// Standard descriptors.
+    Descriptors = 5,
+    /// `chdir(2)` to `/`.
+    Directory = 6,
+    /// `execve(2)`.
+    Exec = 7,
+    /// The child did not get as far as exec before the deadline.
+    Deadline = 8,
+}
+
+impl Stage {
+    fn from_number(n: u8) -> Stage {
+        match n {
+            2 => Stage::Fork,
+            3 => Stage::Session,
+            4 => Stage::Signals,
+            5 => Stage::Descriptors,
+            6 => Stage::Directory,
+            7 => Stage::Exec,
+            8 => Stage::Deadline,
+            _ => Stage::Prepare,
+        }
+    }
+
+    /// Its name in errors and events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Prepare => "prepare",
+            Stage::Fork => "fork",
+            Stage::Session => "setsid",
+            Stage::Signals => "signals",
+            Stage::Descriptors => "descriptors",
+            Stage::Directory => "chdir",
+            Stage::Exec => "exec",
+            Stage::Deadline => "deadline",
+        }
+    }
+}
+
+/// Why there is no new process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpawnError {
+    /// Where it failed.
+    pub stage: Stage,
+    /// Why.
+    pub errno: Errno,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} (errno {})",
+            self.stage.as_str(),
+            self.errno.desc(),
+            self.errno as i32
+        )
+    }
+}
+
+/// A program to run, and its whole environment.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// The file to execute; not looked up in `PATH`.
+    pub exe: &'a Path,
+    /// `argv`, the program's name included.
+    pub argv: &'a [&'a str],
+    /// `NAME=VALUE`, all there is.
+    pub env: Vec<CString>,
+    /// Standard output and error go here; standard input is `/dev/null`.
+    pub output: &'a File,
+}
+
+/// A new process, executed.
+#[derive(Debug)]
+pub struct Child {
+    /// Its number.
+    pub pid: Pid,
+    /// Its descriptor.
+    pub pidfd: PidFd,
+}
+
+/// How long the way from fork to exec may take. A binary on a dead network file system is the case.
+const EXEC_DEADLINE_MS: u16 = 5_000;
+
+/// Our own environment for a child of ours: without what our own supervisor left for us, and with
+/// `extra` in place of what had those names.
+#[must_use]
+pub fn environment(extra: &[(&str, &Path)]) -> Vec<CString> {
+    let ours = [
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+    ];
+    let mut env: Vec<CString> = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let replaced = |n: &&str| name.as_bytes() == n.as_bytes();
+        if ours.iter().any(replaced) || extra.iter().any(|(n, _)| replaced(n)) {
+            continue;
+        }
+        push_var(&mut env, name.as_bytes(), value.as_bytes());
+    }
+    for (name, value) in extra {
+        push_var(&mut env, name.as_bytes(), value.as_os_str().as_bytes());
+    }
+    env
+}
+
+fn push_var(env: &mut Vec<CString>, name: &[u8], value: &[u8]) {
+    let mut var = name.to_vec();
+    var.push(b'=');
+    var.extend_from_slice(value);
+    // The kernel gives no variable with a NUL inside, and paths have none.
+    if let Ok(var) = CString::new(var) {
+        env.push(var);
+    }
+}
+
+/// Forks and execs. Returns when the new program runs, or says where it failed; a failed child is
+/// reaped. The child has its own session, no signal blocked or ignored, and no descriptor of ours.
+///
+/// # Errors
+/// Stage and errno.
+pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
+    let fail = |stage, errno| SpawnError { stage, errno };
+    let prep = |_| fail(Stage::Prepare, Errno::EINVAL);
+    let exe = CString::new(program.exe.as_os_str().as_bytes()).map_err(prep)?;
+    let args: Vec<CString> = program
+        .argv
+        .iter()
+        .map(|a| CString::new(*a))
+        .collect::<Result<_, _>>()
+        .map_err(prep)?;
+    let argv = pointers(&args);
+    let envp = pointers(&program.env);
+    let null = File::options()
+        .read(true)
+        .open("/dev/null")
+        .map_err(|e| fail(Stage::Prepare, errno_of(&e)))?;
+    let (reader, writer) =
+        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| fail(Stage::Prepare, e))?;
+    let prepared = Prepared {
+        exe: &exe,
+        argv: &argv,
+        envp: &envp,
+        stdin: null.as_raw_fd(),
+        output: program.output.as_raw_fd(),
+        report: writer.as_raw_fd(),
+    };
+    // SAFETY: the child calls nothing but async-signal-safe functions (see `run_child`), which is
+    // what a multi-threaded process may do after fork, and it ends in execve or _exit.
+    let pid = match unsafe { libc::fork() } {
+        -1 => return Err(fail(Stage::Fork, Errno::last())),
+        0 => run_child(&prepared),
+        pid => Pid(pid),
+    };
+    drop(writer);
+    // An unreaped child keeps its number, so this descriptor is surely its own.
+    let pidfd = PidFd::open(pid);
+    let outcome = await_exec(File::from(reader));
+    match (pidfd, outcome) {
+        (Ok(pidfd), Ok(())) => Ok(Child { pid, pidfd }),
+        (pidfd, outcome) => {
+            // SAFETY: the number is our own unreaped child's; nobody else can have it.
+            unsafe { libc::kill(pid.0, libc::SIGKILL) };
+            // SAFETY: waits for exactly this child, which cannot survive SIGKILL; no status wanted.
+            unsafe { libc::waitpid(pid.0, std::ptr::null_mut(), 0) };
+            Err(outcome
+                .err()
+                .unwrap_or_else(|| fail(Stage::Prepare, pidfd.err().unwrap_or(Errno::ESRCH))))
+        }
+    }
+}
+
+struct Prepared<'a> {
+    exe: &'a CStr,
+    argv: &'a [*const libc::c_char],
+    envp: &'a [*const libc::c_char],
+    stdin: RawFd,
+    output: RawFd,
+    report: RawFd,
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings
+        .iter()
+        .map(|s| s.as_ptr())
+        .chain(std::iter::once(std::ptr::null()))
+        .collect()
+}
+
+fn errno_of(e: &std::io::Error) -> Errno {
+    Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Everything between fork and exec. It allocates nothing, takes no lock and logs nothing: another
+/// thread may have held any lock when we forked.
+fn run_child(p: &Prepared<'_>) -> ! {
+    let stage = prepare_child(p);
+    // SAFETY: errno is this thread's own; reading it has no precondition.
+    let errno = unsafe { *libc::__errno_location() };
+    let mut report = [0u8; 5];
+    report[0] = stage as u8;
+    report[1..].copy_from_slice(&errno.to_ne_bytes());
+    // SAFETY: writes five bytes from our stack to a pipe of ours (less than PIPE_BUF: in one piece),
+    // and ends without running anything of the parent's.
+    unsafe {
+        libc::write(p.report, report.as_ptr().cast(), report.len());
+        libc::_exit(127)
+    }
+}
+
+/// Returns only if it fails, with the stage; errno says why.
+fn prepare_child(p: &Prepared<'_>) -> Stage {
+    // SAFETY: async-signal-safe calls only; every pointer is to memory that was prepared before the
+    // fork and lives until exec; eight zeroed words are more than the kernel's sigaction
+    // and mean SIG_DFL; a zeroed sigset is valid.
+    unsafe {
+        if libc::setsid() == -1 {
+            return Stage::Session;
+        }
+        // By system call, since libc keeps 32 and 33 to itself while a caller may have ignored them.
+        let default = [0u64; 8];
+        for signal in 1..=64 {
+            // Fails for KILL and STOP, where there is nothing to reset.
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const default,
+                std::ptr::null::<u64>(),
+                8,
+            );
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        if libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) == -1 {
+            return Stage::Signals;
+        }
+        for (from, to) in [(p.stdin, 0), (p.output, 1), (p.output, 2)] {
+            if libc::dup2(from, to) == -1 {
+                return Stage::Descriptors;
+            }
+        }
+        // Whatever else is open closes itself at exec, the report pipe too: its end means success.
+        if libc::syscall(
+            libc::SYS_close_range,
+            3u32,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        ) == -1
+            && *libc::__errno_location() != libc::ENOSYS
+            && *libc::__errno_location() != libc::EINVAL
+        {
+            return Stage::Descriptors;
+        }
+        if libc::chdir(c"/".as_ptr()) == -1 {
+            return Stage::Directory;
+        }
+        libc::execve(p.exe.as_ptr(), p.argv.as_ptr(), p.envp.as_ptr());
+        Stage::Exec
+    }
+}
+
+/// The pipe's end without a word means that exec closed it.
+fn await_exec(mut reader: File) -> Result<(), SpawnError> {
+    let late = SpawnError {
+        stage: Stage::Deadline,
+        errno: Errno::ETIMEDOUT,
+    };
+    let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match poll(&mut fds, PollTimeout::from(EXEC_DEADLINE_MS)) {
+            Ok(0) => return Err(late),
+            Err(Errno::EINTR) => {}
+            _ => break,
+        }
+    }
+    let mut report = [0u8; 5];
+    match reader.read_exact(&mut report) {
+        Err(_) => Ok(()),
+        Ok(()) => {
+            let [stage, errno @ ..] = report;
+            let errno = Errno::from_raw(i32::from_ne_bytes(errno));
+            Err(SpawnError {
+                stage: Stage::from_number(stage),
+                errno,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::pidfd::Exit;
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn run(exe: &Path, argv: &[&str], output: &File) -> Result<Child, SpawnError> {
+        spawn(&Program {
+            exe,
+            argv,
+            env: environment(&[("CM_TEST", Path::new("yes"))]),
+            output,
+        })
+    }
+
+    fn reap(child: &Child) -> Exit {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(exit) = child.pidfd.reap() {
+                return exit;
+            }
+            assert!(Instant::now() < deadline, "the child did not end");
+            let mut fds = [PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::from(1000u16)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_missing_or_unfit_program_comes_back_with_stage_and_errno() {
+        let out = tempfile::tempfile().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let plain = dir.path().join("plain");
+        std::fs::write(&plain, "no program").unwrap();
+        for (path, errno) in [
+            (dir.path().join("none"), Errno::ENOENT),
+            (plain, Errno::EACCES),
+        ] {
+            let e = run(&path, &["x"], &out).unwrap_err();
+            assert_eq!(
+                e,
+                SpawnError {
+                    stage: Stage::Exec,
+                    errno
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn the_child_has_its_own_session_a_clean_mask_and_no_descriptor_of_ours() {
+        // A descriptor that is not close-on-exec must not get through, nor a blocked signal.
+        let leak = nix::unistd::dup(std::io::stdin()).unwrap();
+        let mut set = nix::sys::signal::SigSet::empty();
+        set.add(nix::sys::signal::Signal::SIGUSR1);
+        set.thread_block().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let script = "ls /proc/self/fd | wc -l; grep SigBlk /proc/self/status; grep SigIgn /proc/self/status; \
+                      echo $CM_TEST; ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/$$/stat; echo $$; exit 3";
+        let child = run(Path::new("/bin/sh"), &["sh", "-c", script], file.as_file()).unwrap();
+        assert_eq!(reap(&child), Exit::Code(3));
+        set.thread_unblock().unwrap();
+        drop(leak);
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        // 0, 1, 2 and the directory that ls reads (its stdout is the pipe to wc).
+        assert_eq!(lines[0], "4", "{text}");
+        assert!(lines[1].ends_with("0000000000000000"), "{text}");
+        assert!(lines[2].ends_with("0000000000000000"), "{text}");
+        assert_eq!(lines[3], "yes");
+        assert_eq!(lines[4], lines[5], "session leader: {text}");
+        assert_eq!(lines[5], child.pid.to_string());
+    }
+
+    #[test]
+    fn a_signal_by_descriptor_ends_the_very_process_and_its_number_comes_back() {
+        let out = tempfile::tempfile().unwrap();
+        let child = run(Path::new("/bin/sleep"), &["sleep", "60"], &out).unwrap();
+        assert!(child.pidfd.reap().is_none());
+        child
+            .pidfd
+            .signal(nix::sys::signal::Signal::SIGKILL)
+            .unwrap();
+        assert_eq!(
+            reap(&child),
+            Exit::Signal {
+                signal: 9,
+                core: false
+            }
+        );
+        assert_eq!(
+            child.pidfd.signal(nix::sys::signal::Signal::SIGKILL),
+            Err(Errno::ESRCH)
+        );
+    }
+}
