@@ -1,0 +1,193 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use std::os::unix::fs::symlink;
+use tempfile::TempDir;
+
+fn dir() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut all: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_file_is_created_then_left_alone_then_replaced() {
+    let d = dir();
+    let f = d.path().join("key");
+    assert_eq!(write_atomic(&f, b"one", 0o400).unwrap(), Written::Created);
+    assert_eq!((fs::read(&f).unwrap(), mode(&f)), (b"one".to_vec(), 0o400));
+    let before = FileId::of(&f).unwrap().unwrap();
+    assert_eq!(write_atomic(&f, b"one", 0o400).unwrap(), Written::Same);
+    assert_eq!(FileId::of(&f).unwrap().unwrap(), before);
+    assert_eq!(write_atomic(&f, b"two", 0o400).unwrap(), Written::Replaced);
+    assert_eq!(fs::read(&f).unwrap(), b"two");
+    assert_ne!(FileId::of(&f).unwrap().unwrap(), before);
+    assert_eq!(names(d.path()), ["key"]);
+}
+
+#[test]
+fn another_mode_alone_is_a_reason_to_write_and_the_umask_is_none() {
+    let d = dir();
+    let f = d.path().join("conf");
+    write_atomic(&f, b"x", 0o600).unwrap();
+    assert_eq!(write_atomic(&f, b"x", 0o666).unwrap(), Written::Replaced);
+    assert_eq!(mode(&f), 0o666);
+}
+
+#[test]
+fn the_group_is_kept() {
+    let d = dir();
+    let f = d.path().join("conf");
+    fs::write(&f, "old").unwrap();
+    let gids = nix::unistd::getgroups().unwrap();
+    let gid = gids
+        .first()
+        .map_or(nix::unistd::getegid().as_raw(), |g| g.as_raw());
+    std::os::unix::fs::chown(&f, None, Some(gid)).unwrap();
+    write_atomic(&f, b"new", 0o640).unwrap();
+    assert_eq!(fs::metadata(&f).unwrap().gid(), gid);
+}
+
+#[test]
+fn a_link_stays_and_the_file_behind_it_is_replaced() {
+    let d = dir();
+    let etc = d.path().join("etc");
+    let var = d.path().join("var");
+    fs::create_dir(&etc).unwrap();
+    fs::create_dir(&var).unwrap();
+    let link = etc.join("corosync.conf");
+    symlink("../var/link2", &link).unwrap();
+    symlink("real.conf", var.join("link2")).unwrap();
+    assert_eq!(write_atomic(&link, b"a", 0o644).unwrap(), Written::Created);
+    assert_eq!(write_atomic(&link, b"b", 0o644).unwrap(), Written::Replaced);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read(var.join("real.conf")).unwrap(), b"b");
+    assert_eq!(names(&etc), ["corosync.conf"]);
+    assert_eq!(names(&var), ["link2", "real.conf"]);
+    symlink("loop", d.path().join("loop")).unwrap();
+    let e = write_atomic(&d.path().join("loop"), b"x", 0o600).unwrap_err();
+    assert!(e.to_string().contains("symbolic links"), "{e}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_left() {
+    let d = dir();
+    let fifo = d.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let sock = d.path().join("sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&sock).unwrap();
+    for path in [d.path(), &fifo, &sock] {
+        for e in [
+            write_atomic(path, b"x", 0o600).unwrap_err(),
+            read_bounded(path, 10).unwrap_err(),
+            tighten(path, 0o600).unwrap_err(),
+        ] {
+            assert!(e.to_string().contains("not a regular file"), "{e}");
+        }
+    }
+    assert_eq!(names(d.path()), ["fifo", "sock"]);
+}
+
+#[test]
+fn a_failure_leaves_the_old_file_and_no_temporary_one() {
+    let d = dir();
+    // The rename fails: the temporary file was complete.
+    let f = d.path().join("x".repeat(256));
+    let e = write_atomic(&f, b"secret", 0o600).unwrap_err();
+    assert!(!e.to_string().contains("secret"));
+    let mut t = Temp::create(d.path()).unwrap();
+    t.fill(b"secret", 0o600, None).unwrap();
+    assert_eq!(names(d.path()).len(), 1);
+    assert!(t.rename_to(&d.path().join("no/such/dir")).is_err());
+    drop(t);
+    assert_eq!(names(d.path()), [""; 0]);
+    let e = write_atomic(&d.path().join("no/file"), b"x", 0o600).unwrap_err();
+    assert!(e.to_string().contains("no/file: No such file"), "{e}");
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_names_the_file_and_says_what_to_do() {
+    let e = Error::io("write", "/etc/x", &Errno::ENOSPC.into());
+    assert!(e.to_string().ends_with("; free some space there"), "{e}");
+    let mut full = Temp {
+        file: OpenOptions::new().write(true).open("/dev/full").unwrap(),
+        path: dir().path().join("none"),
+        done: false,
+    };
+    let e = full.file.write_all(b"x").unwrap_err();
+    assert_eq!(e.kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn leftovers_are_cleaned_and_nothing_else() {
+    let d = dir();
+    let left = format!("{TEMP_PREFIX}0123456789abcdef");
+    for name in [left.as_str(), ".clusmgr-tmp.short", "corosync.conf"] {
+        fs::write(d.path().join(name), "x").unwrap();
+    }
+    assert_eq!(clean_temps(d.path()).unwrap(), 1);
+    assert_eq!(names(d.path()), [".clusmgr-tmp.short", "corosync.conf"]);
+    assert!(clean_temps(&d.path().join("none")).is_err());
+    let t = Temp::create(d.path()).unwrap();
+    assert!(is_temp(t.path.file_name().unwrap().to_str().unwrap()));
+}
+
+#[test]
+fn reading_is_bounded() {
+    let d = dir();
+    let f = d.path().join("f");
+    assert_eq!(read_bounded(&f, 10).unwrap(), None);
+    fs::write(&f, "0123456789").unwrap();
+    assert_eq!(read_bounded(&f, 10).unwrap().unwrap(), b"0123456789");
+    let e = read_bounded(&f, 9).unwrap_err().to_string();
+    assert!(
+        e.contains("larger than 9 bytes") && !e.contains("0123"),
+        "{e}"
+    );
+    // A file that says it is empty, and is not.
+    assert!(read_bounded(Path::new("/proc/self/status"), 10).is_err());
+    assert!(
+        read_bounded(Path::new("/proc/self/status"), 100_000)
+            .unwrap()
+            .unwrap()
+            .len()
+            > 10
+    );
+}
+
+#[test]
+fn tightening_only_takes_away() {
+    let d = dir();
+    let f = d.path().join("authkey");
+    fs::write(&f, "k").unwrap();
+    for (have, want, changed, then) in [
+        (0o644, 0o600, true, 0o600),
+        (0o600, 0o600, false, 0o600),
+        (0o400, 0o600, false, 0o400),
+        (0o444, 0o600, true, 0o400),
+    ] {
+        fs::set_permissions(&f, Permissions::from_mode(have)).unwrap();
+        assert_eq!(tighten(&f, want).unwrap(), changed, "{have:o}");
+        assert_eq!(mode(&f), then, "{have:o}");
+    }
+    assert!(tighten(&d.path().join("none"), 0o600).is_err());
+}
+
+#[test]
+fn there_is_space_and_a_missing_file_has_no_id() {
+    let d = dir();
+    assert!(free_space(d.path()).unwrap() > 0);
+    assert!(free_space(&d.path().join("none")).is_err());
+    assert_eq!(FileId::of(&d.path().join("none")).unwrap(), None);
+}
