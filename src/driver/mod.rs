@@ -1,0 +1,3 @@
+//! Cluster managers: what each can do for the monitor.
+
+pub mod corosync;
