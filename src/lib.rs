@@ -18,6 +18,7 @@
 //! F6  daemon/            flags, start and stop order         ctl/  commands, client, output
 //! ```
 
+pub mod driver;
 pub mod error;
 pub mod event;
 pub mod sys;
