@@ -152,7 +152,7 @@ pub struct Event {
     pub note: Note,
 }
 
-/// Who takes notes: the manager, and what a driver gets to see of it.
+/// Who takes notes: all that a driver gets to see of the manager.
 pub trait EventSink: Send + Sync {
     /// Hands over a note; never blocks.
     fn note(&self, note: Note);

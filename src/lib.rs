@@ -21,6 +21,10 @@
 pub mod driver;
 pub mod error;
 pub mod event;
+pub mod log;
+pub mod mgr;
+pub mod paths;
+pub mod policy;
 pub mod sys;
 pub mod types;
 pub mod wire;

@@ -1,3 +1,223 @@
-//! Cluster managers: what each can do for the monitor.
+//! What a cluster manager must be able to do: the C design's `clusmgr_ops_t` and `driver_data`.
+//!
+//! A driver has two halves. The [`Service`] holds the process and belongs to the monitor thread
+//! alone. The [`DriverData`] is shared with the services, behind the locks that it names. Neither
+//! sees the manager: what happens goes out through an [`EventSink`].
 
 pub mod corosync;
+pub mod table;
+
+use crate::error::{Error, Result};
+use crate::event::{EventSink, EvtQueue, Note};
+use crate::paths::CorosyncPaths;
+use crate::sys::wake::Waker;
+use crate::types::{Mono, NodeId, Pid};
+use crate::wire::{CheckReport, ConfigStatus, DegradedItem, KeyStatus, LastExit};
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So long may corosync live without READY=1 before it counts as running, with a degraded reason: a
+/// build without systemd support never says it, and what lives is not disturbed.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a driver is made from.
+#[derive(Debug, Clone)]
+pub struct Params {
+    /// `--node`.
+    pub node_name: String,
+    /// Where corosync's things are.
+    pub paths: CorosyncPaths,
+    /// `--state-dir`; exists and can be written.
+    pub state_dir: PathBuf,
+    /// `--run-dir`; exists and can be written.
+    pub run_dir: PathBuf,
+    /// `--hang-timeout`; none for off.
+    pub hang_timeout: Option<Duration>,
+    /// `--poll-interval`: how often `check_service` is called when nothing happens.
+    pub poll_interval: Duration,
+    /// Ends the monitor's sleep.
+    pub waker: Arc<Waker>,
+}
+
+/// A row of the driver table (C: `clusmgr_ops_t`).
+pub struct DriverOps {
+    /// The name that `--driver` takes.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// C: `corosync_init`.
+    pub init: fn(Params) -> Result<Driver>,
+}
+
+impl fmt::Debug for DriverOps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DriverOps")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The two halves of a driver.
+pub struct Driver {
+    /// The monitor's.
+    pub service: Box<dyn Service>,
+    /// Everybody's (C: `driver_data`).
+    pub data: Arc<dyn DriverData>,
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Driver")
+    }
+}
+
+/// A process that now runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Its number.
+    pub pid: Pid,
+    /// When it was executed.
+    pub since: Mono,
+}
+
+/// Why a start did not come to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFailure {
+    /// There is no configuration.
+    Unconfigured,
+    /// The configuration or the key cannot be used.
+    BadConfig,
+    /// The binary is not there or cannot be executed.
+    NoBinary,
+    /// Anything that may be better next time.
+    Transient,
+}
+
+/// A failed start.
+#[derive(Debug)]
+pub enum StartError {
+    /// One runs already; it was adopted.
+    AlreadyRunning(Run),
+    /// It did not come to a process.
+    Failed(StartFailure, Error),
+}
+
+/// How to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// SIGTERM.
+    Term,
+    /// SIGKILL.
+    Kill,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// For people and `status`.
+    pub exit: LastExit,
+    /// Retrying cannot heal it: the configuration is bad.
+    pub permanent: bool,
+}
+
+/// What a check found (C: `corosync_check_process`). Several can hold at once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// READY=1 has come.
+    pub ready: bool,
+    /// The process has ended, and was reaped if it was a child.
+    pub ended: Option<Ended>,
+    /// It ended because another one of this node runs already.
+    pub already_running: bool,
+    /// It was stopped for this long, and that is too long.
+    pub hung: Option<Duration>,
+    /// A change needs a restart (C: `corosync_reboot_needed`).
+    pub need_restart: bool,
+}
+
+/// The half that holds the process. Only the monitor thread calls it, and nothing in it waits.
+pub trait Service: Send {
+    /// Looks for a living corosync that is this node's, and takes it over.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    fn adopt_service(&mut self) -> Result<Option<Run>>;
+    /// Writes configuration and key, forks and execs (C: `corosync_start_process`).
+    ///
+    /// # Errors
+    /// When it does not come to a new process.
+    fn start_service(&mut self) -> std::result::Result<Run, StartError>;
+    /// Signals the process (C: `corosync_stop_process`); its end comes by `check_service`.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    fn stop_service(&mut self, how: How) -> Result<()>;
+    /// C: `corosync_check_process`. Cheap: called on every wake-up.
+    fn check_service(&mut self, now: Mono) -> Check;
+    /// C: `corosync_check_misc`. Called once a period; true if the configuration, the key or the
+    /// binary has changed since the last call.
+    fn check_misc(&mut self, now: Mono) -> bool;
+    /// What must end the monitor's sleep when it becomes readable.
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>>;
+}
+
+/// The half that is shared. Every call is short and does no more I/O than reading a small file.
+pub trait DriverData: Send + Sync {
+    /// From the driver to the manager.
+    fn evt_internal_queue(&self) -> &EvtQueue;
+    /// From the manager to the world.
+    fn evt_public_queue(&self) -> &EvtQueue;
+    /// This node's id, if the configuration has it.
+    fn nodeid(&self) -> Option<NodeId>;
+    /// For `status`.
+    fn config_status(&self) -> ConfigStatus;
+    /// For `status`.
+    fn key_status(&self) -> KeyStatus;
+    /// For `status`.
+    fn degraded(&self) -> Vec<DegradedItem>;
+    /// The configuration as clusmgr holds it, secrets replaced.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn config_show(&self) -> Result<String>;
+    /// Checks the live configuration.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn config_check(&self) -> Result<CheckReport>;
+    /// Takes the live configuration and key in, if they pass every check.
+    ///
+    /// # Errors
+    /// What is wrong with them; nothing has changed then.
+    fn config_adopt(&self) -> Result<()>;
+    /// The fingerprint of the live key.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be used.
+    fn key_fingerprint(&self) -> Result<String>;
+}
+
+/// A sink that fills a driver's internal queue and wakes the monitor.
+#[derive(Debug, Clone)]
+pub struct QueueSink {
+    queue: Arc<EvtQueue>,
+    waker: Arc<Waker>,
+}
+
+impl QueueSink {
+    /// A sink into this queue.
+    #[must_use]
+    pub fn new(queue: Arc<EvtQueue>, waker: Arc<Waker>) -> QueueSink {
+        QueueSink { queue, waker }
+    }
+}
+
+impl EventSink for QueueSink {
+    fn note(&self, note: Note) {
+        self.queue.push(note);
+        self.waker.wake();
+    }
+}

@@ -1,6 +1,13 @@
 //! All unsafe code and all OS calls; everything above is plain Rust.
 
 pub mod clock;
+pub mod daemon;
+pub mod file;
+pub mod host;
 pub mod pidfd;
+pub mod pidfile;
+pub mod poll;
+pub mod procfs;
+pub mod sock;
 pub mod spawn;
 pub mod wake;

@@ -1,5 +1,6 @@
 //! What is wrong in a configuration, where, and what to write instead.
 
+use crate::error::Error;
 use std::fmt;
 
 /// How bad a [`Finding`] is.
@@ -35,6 +36,20 @@ pub struct Finding {
     pub severity: Severity,
     /// What is wrong, and what to write.
     pub message: String,
+}
+
+impl Finding {
+    /// A file that could not be read, or not used as a whole.
+    #[must_use]
+    pub fn of_file(e: &Error) -> Finding {
+        Finding {
+            line: 0,
+            column: 0,
+            path: String::new(),
+            severity: Severity::Error,
+            message: e.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Finding {

@@ -1,11 +1,219 @@
-//! The corosync driver.
+//! corosync as a cluster manager: configuration and key, the process, what it says.
 
 pub mod authkey;
+pub mod exit;
 pub mod finding;
 pub mod limits;
 pub mod model;
 pub mod nodes;
+pub mod output;
 pub mod parse;
+pub mod process;
 pub mod render;
+pub mod service;
+pub mod store;
 pub mod validate;
 pub mod value;
+
+use super::{Driver, DriverData, Params, QueueSink};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::event::{EventSink, EvtQueue, Kind, Note, Severity};
+use crate::types::{NodeId, WallMs};
+use crate::wire::{CheckReport, ConfigStatus, DegradedItem, KeyStatus, WireFinding};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use store::CorosyncConfig;
+
+/// Most notes in each queue.
+const QUEUE_CAP: usize = 1024;
+
+/// The shared half of the driver (C: `clusmgr_corosync_sys_t`, the `driver_data`).
+///
+/// Lock order: `ClusMgr` → `corosync_config_mtx` → `corosync_event_mtx` → `evt_internal_queue` →
+/// `evt_public_queue`. None is held over I/O, and no two at once.
+pub struct CorosyncSys {
+    /// What it was made from.
+    pub(crate) params: Params,
+    /// The configuration, the key, and what is known of them.
+    pub(crate) corosync_config_mtx: Mutex<CorosyncConfig>,
+    /// What is degraded, and whether a restart is needed.
+    pub(crate) corosync_event_mtx: Mutex<EventState>,
+    /// From the driver to the manager; its mutex is the C design's `evt_internal_queue.q_mtx`.
+    pub(crate) evt_internal_queue: Arc<EvtQueue>,
+    /// From the manager to the world; its mutex is the C design's `evt_public_queue.q_mtx`.
+    pub(crate) evt_public_queue: EvtQueue,
+    sink: QueueSink,
+}
+
+impl fmt::Debug for CorosyncSys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CorosyncSys")
+            .field("params", &self.params)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What `corosync_event_mtx` guards.
+#[derive(Debug, Default)]
+pub struct EventState {
+    /// By reason.
+    degraded: BTreeMap<&'static str, DegradedItem>,
+    /// A change that corosync cannot reload was made. (C: `corosync_reboot_needed`)
+    pub(crate) corosync_reboot_needed: bool,
+}
+
+/// Makes the driver (C: `corosync_init`).
+///
+/// # Errors
+/// When what the state directory holds is damaged or of an unknown version, or the notify socket
+/// cannot be made.
+pub fn corosync_init(params: Params) -> Result<Driver> {
+    let sys = Arc::new(CorosyncSys::new(params));
+    sys.load_record()?;
+    let service = service::CorosyncService::new(Arc::clone(&sys))?;
+    Ok(Driver {
+        service: Box::new(service),
+        data: sys,
+    })
+}
+
+impl CorosyncSys {
+    fn new(params: Params) -> CorosyncSys {
+        let internal = Arc::new(EvtQueue::new(QUEUE_CAP));
+        CorosyncSys {
+            sink: QueueSink::new(Arc::clone(&internal), Arc::clone(&params.waker)),
+            params,
+            corosync_config_mtx: Mutex::default(),
+            corosync_event_mtx: Mutex::default(),
+            evt_internal_queue: internal,
+            evt_public_queue: EvtQueue::new(QUEUE_CAP),
+        }
+    }
+
+    fn note(&self, note: Note) {
+        self.sink.note(note);
+    }
+
+    /// A reason to call the node degraded; told when it appears, not when only its detail changes.
+    fn set_degraded(&self, reason: &'static str, detail: &str) {
+        let mut guard = self.corosync_event_mtx.lock();
+        if let Some(item) = guard.degraded.get_mut(reason) {
+            detail.clone_into(&mut item.detail);
+            return;
+        }
+        let item = DegradedItem {
+            reason: reason.to_owned(),
+            since: WallMs::now(),
+            detail: detail.to_owned(),
+        };
+        guard.degraded.insert(reason, item);
+        drop(guard);
+        let note = Note::new(
+            Kind::Degraded,
+            Severity::Warning,
+            format!("{reason}: {detail}"),
+        );
+        self.note(note.with("reason", reason));
+    }
+
+    fn clear_degraded(&self, reason: &'static str) {
+        let cleared = self
+            .corosync_event_mtx
+            .lock()
+            .degraded
+            .remove(reason)
+            .is_some();
+        if cleared {
+            let note = Note::new(
+                Kind::DegradedEnded,
+                Severity::Notice,
+                format!("{reason} is over"),
+            );
+            self.note(note.with("reason", reason));
+        }
+    }
+}
+
+impl DriverData for CorosyncSys {
+    fn evt_internal_queue(&self) -> &EvtQueue {
+        &self.evt_internal_queue
+    }
+
+    fn evt_public_queue(&self) -> &EvtQueue {
+        &self.evt_public_queue
+    }
+
+    fn nodeid(&self) -> Option<NodeId> {
+        self.corosync_config_mtx.lock().nodeid
+    }
+
+    fn config_status(&self) -> ConfigStatus {
+        let guard = self.corosync_config_mtx.lock();
+        ConfigStatus {
+            path: self.params.paths.conf.display().to_string(),
+            version: guard.version,
+            sha256: guard.u.as_ref().map(|u| u.conf.clone()),
+            drift: guard.drift,
+        }
+    }
+
+    fn key_status(&self) -> KeyStatus {
+        let guard = self.corosync_config_mtx.lock();
+        KeyStatus {
+            path: guard.key_path.as_ref().map(|p| p.display().to_string()),
+            fingerprint: guard.fingerprint.clone(),
+            drift: guard.key_drift,
+        }
+    }
+
+    fn degraded(&self) -> Vec<DegradedItem> {
+        self.corosync_event_mtx
+            .lock()
+            .degraded
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    fn config_show(&self) -> Result<String> {
+        self.shown()
+    }
+
+    fn config_check(&self) -> Result<CheckReport> {
+        let path = self.params.paths.conf.display().to_string();
+        let findings = match self.read_live() {
+            Ok(Some(live)) => live.warnings().to_vec(),
+            Ok(None) => {
+                return Err(Error::new("check", path, "it is not there")
+                    .hint("name a file, or put one there")
+                    .kind(ErrorKind::NotConfigured));
+            }
+            Err(findings) => findings,
+        };
+        let ok = !finding::has_errors(&findings);
+        let findings = findings.into_iter().map(WireFinding::from).collect();
+        Ok(CheckReport { path, ok, findings })
+    }
+
+    fn config_adopt(&self) -> Result<()> {
+        self.adopt_live()
+    }
+
+    fn key_fingerprint(&self) -> Result<String> {
+        self.live_fingerprint()
+    }
+}
+
+impl From<finding::Finding> for WireFinding {
+    fn from(f: finding::Finding) -> WireFinding {
+        WireFinding {
+            line: f.line,
+            column: f.column,
+            path: f.path,
+            severity: f.severity.to_string(),
+            message: f.message,
+        }
+    }
+}

@@ -156,35 +156,34 @@ impl Config {
         )
     }
 
-    /// Sets `totem.config_version`: wherever it stands, or else after `version` in the first totem
-    /// section, which is made if there is none.
+    /// Sets `totem.config_version`, as [`Config::set_totem`].
     pub fn set_config_version(&mut self, version: ConfigVersion) {
+        self.set_totem("config_version", &version.to_string());
+    }
+
+    /// Sets a key of the totem section: wherever it stands, or else after `version` in the first
+    /// totem section, which is made if there is none.
+    pub fn set_totem(&mut self, name: &str, value: &str) {
+        let wanted = limits::join("totem", name);
         let mut found = 0;
         visit_keys(&mut self.items, "", &mut |path, key| {
-            if path == "totem.config_version" {
+            if path == wanted {
                 found += 1;
-                key.value = ConfValue::from(version.to_string().as_str());
+                key.value = ConfValue::from(value);
             }
         });
         if found > 0 {
             return;
         }
-        let at = self
-            .items
-            .iter()
-            .position(|i| matches!(i, Item::Section(s) if s.name == "totem"));
-        let at = at.unwrap_or_else(|| {
+        let is_totem = |i: &Item| matches!(i, Item::Section(s) if s.name == "totem");
+        let at = self.items.iter().position(is_totem).unwrap_or_else(|| {
             self.items.insert(0, Item::section("totem", Vec::new()));
             0
         });
         if let Some(Item::Section(totem)) = self.items.get_mut(at) {
-            let after = totem
-                .items
-                .iter()
-                .position(|i| matches!(i, Item::Key(k) if k.name == "version"))
-                .map_or(0, |p| p + 1);
-            let key = Item::key("config_version", &version.to_string());
-            totem.items.insert(after, key);
+            let is_version = |i: &Item| matches!(i, Item::Key(k) if k.name == "version");
+            let after = totem.items.iter().position(is_version).map_or(0, |p| p + 1);
+            totem.items.insert(after, Item::key(name, value));
         }
     }
 }

@@ -1,0 +1,273 @@
+//! corosync's process: its identity, how it is found, started, signalled and seen to end.
+//!
+//! It is known by pid, start time and executable, and held by a pidfd that was opened before it was
+//! verified; no signal goes anywhere else.
+
+use super::exit::{self, Meaning};
+use super::output::Output;
+use crate::driver::{Ended, How, Run};
+use crate::error::{Error, Result};
+use crate::sys::clock;
+use crate::sys::file;
+use crate::sys::pidfd::PidFd;
+use crate::sys::pidfile;
+use crate::sys::procfs::{Check, Proc, ProcId};
+use crate::sys::spawn::{self, Program, SpawnError};
+use crate::types::{Mono, Pid, WallMs};
+use crate::wire::LastExit;
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The record of the process that we started, in the run directory: the next clusmgr knows it by
+/// this even if the executable was replaced or is a wrapper.
+const RECORD: &str = "corosync.id";
+
+/// A living (or not yet reaped) corosync.
+#[derive(Debug)]
+pub struct Process {
+    id: ProcId,
+    pidfd: PidFd,
+    /// Found running, not started by this daemon.
+    pub adopted: bool,
+    /// When it was executed.
+    pub since: Mono,
+    /// READY=1 has come.
+    pub ready: bool,
+    asked: bool,
+    hung: bool,
+    /// How long it has been seen stopped without a break.
+    stopped: Duration,
+    looked: Mono,
+}
+
+/// What a look at the process shows.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It lives; if it is stopped (`T`), for how long without a break.
+    Lives {
+        /// Zero if it is not stopped.
+        stopped: Duration,
+    },
+    /// It has ended.
+    Ended(exit::Meaning, crate::sys::pidfd::Exit),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    pid: i32,
+    starttime: u64,
+    exe: PathBuf,
+    boot: String,
+}
+
+impl Process {
+    /// Forks and execs `corosync -f -c CONF` with its notifications going to `notify`.
+    ///
+    /// # Errors
+    /// Stage and errno.
+    pub fn start(
+        bin: &Path,
+        conf: &Path,
+        notify: &Path,
+        output: &std::fs::File,
+        run_dir: &Path,
+    ) -> std::result::Result<Process, SpawnError> {
+        let name = bin.to_string_lossy();
+        let conf = conf.to_string_lossy();
+        let program = Program {
+            exe: bin,
+            argv: &[&name, "-f", "-c", &conf],
+            env: spawn::environment(&[("NOTIFY_SOCKET", notify)]),
+            output,
+        };
+        let child = spawn::spawn(&program)?;
+        let now = clock::now();
+        // It may have died already; then its identity is of no use to anybody, and its end is seen
+        // through the pidfd.
+        let id = Proc::default()
+            .identify(child.pid)
+            .ok()
+            .flatten()
+            .unwrap_or(ProcId {
+                pid: child.pid,
+                starttime: 0,
+                exe: bin.to_owned(),
+            });
+        record(run_dir, &id);
+        Ok(Process::new(id, child.pidfd, false, now))
+    }
+
+    fn new(id: ProcId, pidfd: PidFd, adopted: bool, since: Mono) -> Process {
+        Process {
+            id,
+            pidfd,
+            adopted,
+            since,
+            ready: adopted,
+            asked: false,
+            hung: false,
+            stopped: Duration::ZERO,
+            looked: clock::now(),
+        }
+    }
+
+    /// Looks for a living corosync of this node: the one that the last clusmgr started, then the
+    /// owner of corosync's pid file, then any in `/proc`; always in our own namespaces.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn find(bin: &Path, pid_file: &Path, run_dir: &Path) -> Result<Option<Process>> {
+        let proc = Proc::default();
+        if let Some(found) = recorded(run_dir).and_then(|id| hold(&proc, id)) {
+            return Ok(Some(found));
+        }
+        let real = std::fs::canonicalize(bin).unwrap_or_else(|_| bin.to_owned());
+        let owner = pidfile::owner(pid_file).and_then(|pid| proc.identify(pid).ok().flatten());
+        if let Some(found) = owner
+            .filter(|id| id.exe == real)
+            .and_then(|id| hold(&proc, id))
+        {
+            return Ok(Some(found));
+        }
+        let name = real.file_name().unwrap_or_default().to_string_lossy();
+        let found = proc.find_process(&name, Some(&real))?;
+        Ok(found.into_iter().find_map(|id| hold(&proc, id)))
+    }
+
+    /// Its number and age.
+    #[must_use]
+    pub fn run(&self) -> Run {
+        Run {
+            pid: self.id.pid,
+            since: self.since,
+        }
+    }
+
+    /// Sends the signal, to this very process.
+    ///
+    /// # Errors
+    /// When the kernel refuses; not when it has ended already.
+    pub fn signal(&mut self, how: How) -> Result<()> {
+        self.asked = true;
+        let signal = match how {
+            How::Term => Signal::SIGTERM,
+            How::Kill => Signal::SIGKILL,
+        };
+        match self.pidfd.signal(signal) {
+            Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+            Err(e) => Err(Error::new(
+                "signal",
+                format!("corosync (pid {})", self.id.pid),
+                e.desc(),
+            )),
+        }
+    }
+
+    /// Notes that it is about to be killed because it hangs.
+    pub fn found_hung(&mut self) {
+        self.hung = true;
+    }
+
+    /// Looks at it. `step` bounds how much one look can add to the time that it was seen stopped:
+    /// when this daemon itself did not run for a while (a frozen machine), that time does not count.
+    pub fn look(&mut self, now: Mono, step: Duration, literal: bool, output: &Output) -> Look {
+        if let Some(exit) = self.pidfd.reap() {
+            let lines = output.last_lines();
+            let meaning = exit::meaning(exit, self.asked, self.hung, literal, &lines);
+            return Look::Ended(meaning, exit);
+        }
+        let passed = now.since(self.looked).min(step);
+        self.looked = now;
+        match Proc::default().check_process(&self.id) {
+            // `t` is a debugger's stop: its owner knows what he does.
+            Ok(Check::Alive('T')) => self.stopped = self.stopped.saturating_add(passed),
+            _ => self.stopped = Duration::ZERO,
+        }
+        Look::Lives {
+            stopped: self.stopped,
+        }
+    }
+
+    /// The end, for `status`.
+    #[must_use]
+    pub fn ended(
+        &self,
+        meaning: Meaning,
+        exit: crate::sys::pidfd::Exit,
+        now: Mono,
+        output: &Output,
+    ) -> Ended {
+        use crate::sys::pidfd::Exit;
+        let (code, signal) = match exit {
+            Exit::Code(code) => (Some(code), None),
+            Exit::Signal { signal, .. } => (None, Some(signal)),
+            Exit::Unknown => (None, None),
+        };
+        let ran_ms = u64::try_from(now.since(self.since).as_millis()).unwrap_or(u64::MAX);
+        let exit = LastExit {
+            cause: meaning.cause,
+            code,
+            signal,
+            at: WallMs::now(),
+            ran_ms,
+            output: output.last_lines(),
+        };
+        Ended {
+            exit,
+            permanent: meaning.permanent,
+        }
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.id.pid
+    }
+
+    /// Becomes readable when it ends.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// Opens the process and verifies it after that: the descriptor is surely the one identified.
+fn hold(proc: &Proc, id: ProcId) -> Option<Process> {
+    let pidfd = PidFd::open(id.pid).ok()?;
+    let lives = matches!(proc.check_process(&id), Ok(Check::Alive(state)) if state != 'Z');
+    if !lives || !proc.same_namespaces(id.pid) {
+        return None;
+    }
+    let since = clock::started_at(id.starttime);
+    Some(Process::new(id, pidfd, true, since))
+}
+
+fn record(run_dir: &Path, id: &ProcId) {
+    let boot = Proc::default().boot_id().unwrap_or_default();
+    let record = Record {
+        pid: id.pid.0,
+        starttime: id.starttime,
+        exe: id.exe.clone(),
+        boot,
+    };
+    let text = serde_json::to_vec(&record).unwrap_or_default();
+    // Without the record the next clusmgr still finds corosync by its pid file or in /proc.
+    if let Err(e) = file::write_atomic(&run_dir.join(RECORD), &text, 0o600) {
+        log::warn!("{e}");
+    }
+}
+
+fn recorded(run_dir: &Path) -> Option<ProcId> {
+    let bytes = file::read_bounded(&run_dir.join(RECORD), 4096).ok()??;
+    let record: Record = serde_json::from_slice(&bytes).ok()?;
+    (record.pid > 0 && Proc::default().boot_id().is_ok_and(|b| b == record.boot)).then_some(
+        ProcId {
+            pid: Pid(record.pid),
+            starttime: record.starttime,
+            exe: record.exe,
+        },
+    )
+}

@@ -1,0 +1,254 @@
+//! The monitor's half of the driver: adopt, start in three steps, stop, check, housekeeping.
+
+use super::CorosyncSys;
+use super::output::Output;
+use super::process::{Look, Process};
+use crate::driver::{Check, How, Run, Service, StartError, StartFailure};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::event::{Kind, Note, Severity};
+use crate::sys::file::{self, FileId};
+use crate::sys::sock::NotifySocket;
+use crate::sys::spawn::{SpawnError, Stage};
+use crate::types::Mono;
+use nix::errno::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the free space is looked at.
+const SPACE_EVERY: Duration = Duration::from_secs(30);
+/// Less than this many bytes free is told.
+const SPACE_LOW: u64 = 16 << 20;
+
+/// The process and what is needed to keep it.
+#[derive(Debug)]
+pub struct CorosyncService {
+    sys: Arc<CorosyncSys>,
+    notify: NotifySocket,
+    output: Output,
+    process: Option<Process>,
+    seen: Option<[Option<FileId>; 3]>,
+    space_at: Option<Mono>,
+}
+
+impl CorosyncService {
+    /// Nothing runs yet.
+    ///
+    /// # Errors
+    /// When the notify socket cannot be made.
+    pub fn new(sys: Arc<CorosyncSys>) -> Result<CorosyncService> {
+        let run_dir = sys.params.run_dir.clone();
+        Ok(CorosyncService {
+            notify: NotifySocket::bind(&run_dir.join("notify.sock"))?,
+            output: Output::new(&run_dir),
+            process: None,
+            seen: None,
+            space_at: None,
+            sys,
+        })
+    }
+
+    fn bin(&self) -> &Path {
+        &self.sys.params.paths.bin
+    }
+
+    /// Takes the readiness messages; true if the process of ours is among the senders.
+    fn take_ready(&mut self) -> bool {
+        let mut ready = false;
+        while let Some((sender, text)) = self.notify.recv() {
+            let Some(process) = &mut self.process else {
+                continue;
+            };
+            if sender == process.pid() && text.lines().any(|l| l == "READY=1") && !process.ready {
+                process.ready = true;
+                ready = true;
+            }
+        }
+        ready
+    }
+
+    /// What, if it changes, is worth another try: configuration, key, binary.
+    fn watched(&self) -> [PathBuf; 3] {
+        let paths = &self.sys.params.paths;
+        let key = self.sys.corosync_config_mtx.lock().key_path.clone();
+        [
+            paths.conf.clone(),
+            key.unwrap_or_else(|| paths.authkey.clone()),
+            paths.bin.clone(),
+        ]
+    }
+
+    fn changed(&mut self) -> bool {
+        let now = self.watched().map(|p| FileId::of(&p).ok().flatten());
+        let before = self.seen.replace(now);
+        before.is_some_and(|b| b != now)
+    }
+
+    fn look_at_space(&mut self, now: Mono) {
+        if self.space_at.is_some_and(|at| now.since(at) < SPACE_EVERY) {
+            return;
+        }
+        self.space_at = Some(now);
+        let shm = Path::new("/dev/shm");
+        for (reason, path) in [
+            ("state-dir-full", self.sys.params.state_dir.as_path()),
+            ("shm-full", shm),
+        ] {
+            match file::free_space(path) {
+                Ok(free) if free < SPACE_LOW => {
+                    let text = format!(
+                        "{} has {} KiB free; make some space there",
+                        path.display(),
+                        free >> 10
+                    );
+                    self.sys.set_degraded(reason, &text);
+                }
+                _ => self.sys.clear_degraded(reason),
+            }
+        }
+    }
+
+    fn spawn_failed(&self, e: &SpawnError) -> StartError {
+        let bin = self.bin();
+        let error = Error::new("start", bin.display(), e);
+        let no_binary = matches!(
+            e.errno,
+            Errno::ENOENT
+                | Errno::EACCES
+                | Errno::ENOEXEC
+                | Errno::ENOTDIR
+                | Errno::EISDIR
+                | Errno::ELOOP
+        );
+        if e.stage == Stage::Exec && no_binary {
+            let hint = "install corosync there, or name it with --corosync-bin";
+            return StartError::Failed(
+                StartFailure::NoBinary,
+                error.hint(hint).kind(ErrorKind::NotInstalled),
+            );
+        }
+        StartError::Failed(
+            StartFailure::Transient,
+            error.hint("it will be tried again"),
+        )
+    }
+}
+
+impl Service for CorosyncService {
+    fn adopt_service(&mut self) -> Result<Option<Run>> {
+        let params = &self.sys.params;
+        let found = Process::find(&params.paths.bin, &params.paths.pid, &params.run_dir)?;
+        let Some(process) = found else {
+            return Ok(None);
+        };
+        self.output.adopted();
+        let run = process.run();
+        self.process = Some(process);
+        self.sys.record_adopted();
+        Ok(Some(run))
+    }
+
+    fn start_service(&mut self) -> std::result::Result<Run, StartError> {
+        let failed = |(failure, e)| StartError::Failed(failure, e);
+        self.sys.make_ready().map_err(failed)?;
+        // What we wrote ourselves is no change.
+        self.changed();
+        let output = self
+            .output
+            .open()
+            .map_err(|e| failed((StartFailure::Transient, e)))?;
+        let params = &self.sys.params;
+        let started = Process::start(
+            &params.paths.bin,
+            &params.paths.conf,
+            self.notify.path(),
+            &output,
+            &params.run_dir,
+        );
+        let process = started.map_err(|e| self.spawn_failed(&e))?;
+        self.sys.corosync_event_mtx.lock().corosync_reboot_needed = false;
+        let run = process.run();
+        self.process = Some(process);
+        Ok(run)
+    }
+
+    fn stop_service(&mut self, how: How) -> Result<()> {
+        match &mut self.process {
+            Some(process) => process.signal(how),
+            None => Ok(()),
+        }
+    }
+
+    fn check_service(&mut self, now: Mono) -> Check {
+        let ready = self.take_ready();
+        let mut check = Check {
+            ready,
+            ..Check::default()
+        };
+        let literal = self.sys.corosync_config_mtx.lock().literal;
+        let step = self.sys.params.poll_interval.saturating_mul(2);
+        let Some(process) = &mut self.process else {
+            return check;
+        };
+        match process.look(now, step, literal, &self.output) {
+            Look::Ended(meaning, exit) => {
+                if meaning.already_running {
+                    check.already_running = true;
+                }
+                check.ended = Some(process.ended(meaning, exit, now, &self.output));
+                self.process = None;
+                self.sys.clear_degraded("not-ready");
+            }
+            Look::Lives { stopped } => {
+                if self
+                    .sys
+                    .params
+                    .hang_timeout
+                    .is_some_and(|limit| stopped >= limit)
+                {
+                    process.found_hung();
+                    check.hung = Some(stopped);
+                }
+                if process.ready {
+                    self.sys.clear_degraded("not-ready");
+                } else if now.since(process.since) >= crate::driver::READY_TIMEOUT {
+                    let text = "corosync lives but has not said READY=1; see its output";
+                    self.sys.set_degraded("not-ready", text);
+                }
+                check.need_restart = self.sys.corosync_event_mtx.lock().corosync_reboot_needed;
+            }
+        }
+        check
+    }
+
+    fn check_misc(&mut self, now: Mono) -> bool {
+        let changed = self.changed();
+        if changed {
+            self.sys.compare();
+        }
+        match self.output.cut() {
+            Ok(_) => self.sys.clear_degraded("output"),
+            Err(e) => self.sys.set_degraded("output", &e.to_string()),
+        }
+        self.look_at_space(now);
+        changed
+    }
+
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        let process = self.process.as_ref().map(Process::fd);
+        process.into_iter().chain([self.notify.as_fd()]).collect()
+    }
+}
+
+impl CorosyncSys {
+    /// An adopted corosync: its files are taken over if clusmgr holds none yet, and else compared;
+    /// nothing is acted upon.
+    fn record_adopted(&self) {
+        if let Err(e) = self.take_over_running() {
+            let text = format!("the files of the running corosync could not be taken over: {e}");
+            self.note(Note::new(Kind::ConfigBad, Severity::Warning, text));
+        }
+        self.compare();
+    }
+}

@@ -1,0 +1,374 @@
+//! The manager: one global `ClusMgr` behind a mutex, the monitor thread that owns the process, and
+//! the thread that numbers and journals events.
+
+pub mod monitor;
+pub mod publish;
+pub mod state;
+
+use crate::driver::{DriverData, DriverOps};
+use crate::error::{Error, Kind, Result};
+use crate::event::Hub;
+use crate::journal::Reader;
+use crate::policy::Policy;
+use crate::sys::clock;
+use crate::sys::wake::Waker;
+use crate::types::{Pid, WallMs};
+use crate::wire::{
+    DegradedItem, LastExit, Mode, NodeStatus, Reason, STATUS_SCHEMA, ServiceState, ServiceStatus, Status,
+};
+use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+use state::{Input, State};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Most commands that wait for the monitor.
+const MAX_COMMANDS: usize = 64;
+
+/// Version of the manager's own state file.
+pub const STATE_VERSION: &str = "s01";
+/// The manager's own state file, below the state directory.
+pub const STATE_NAME: &str = "manager.json";
+
+/// What the manager keeps on disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// An operator holds corosync stopped.
+    pub hold: bool,
+}
+
+/// A service that runs on threads of its own and can be ended (C: `cl_svc_hdl`).
+pub trait ServiceHandle: Send {
+    /// Ends it and joins its threads; bounded in time.
+    fn stop(self: Box<Self>);
+}
+
+/// The manager's state that all threads see (C: `clusmgr_t`, `g_clusmgr`).
+pub struct ClusMgr {
+    /// The driver's row of the table.
+    pub op: &'static DriverOps,
+    /// The shared half of the driver.
+    pub driver_data: Arc<dyn DriverData>,
+    /// The monitor thread.
+    pub cl_hdl: Option<JoinHandle<()>>,
+    /// The local service.
+    pub cl_svc_hdl: Option<Box<dyn ServiceHandle>>,
+    /// The remote service.
+    pub cl_svc_hdl_remote: Option<Box<dyn ServiceHandle>>,
+    /// What the monitor shows of itself.
+    view: View,
+    /// What clients want of the monitor, oldest first.
+    commands: VecDeque<Command>,
+    /// The number of the newest command.
+    given: u64,
+}
+
+impl fmt::Debug for ClusMgr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusMgr").field("op", &self.op).field("view", &self.view).finish_non_exhaustive()
+    }
+}
+
+/// What the monitor shows of itself.
+#[derive(Debug, Clone)]
+struct View {
+    mode: Mode,
+    reason: Option<Reason>,
+    detail: Option<String>,
+    service: ServiceState,
+    pid: Option<Pid>,
+    adopted: bool,
+    since: WallMs,
+    restarts: u64,
+    last_exit: Option<LastExit>,
+    retry_at: Option<crate::types::Mono>,
+    hold: bool,
+    degraded: Vec<DegradedItem>,
+    /// The number of the newest command that was taken.
+    taken: u64,
+    /// The monitor has ended.
+    ended: bool,
+}
+
+/// One command for the monitor.
+#[derive(Debug, Clone)]
+struct Command {
+    number: u64,
+    input: Input,
+    by: String,
+}
+
+/// What a client may want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// End a hold; run.
+    Start,
+    /// Hold stopped.
+    Stop,
+    /// Stop, then run.
+    Restart,
+}
+
+impl Wanted {
+    fn input(self) -> Input {
+        match self {
+            Wanted::Start => Input::Start,
+            Wanted::Stop => Input::Stop,
+            Wanted::Restart => Input::Restart,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Wanted::Start => "start",
+            Wanted::Stop => "stop",
+            Wanted::Restart => "restart",
+        }
+    }
+}
+
+/// The manager: `ClusMgr` behind its mutex, and what needs no lock.
+pub struct Manager {
+    /// Lock order: this, then the driver's four (see `CorosyncSys`). Never held over I/O or a wait.
+    clusmgr: Mutex<ClusMgr>,
+    /// The view has changed.
+    changed: Condvar,
+    waker: Arc<Waker>,
+    hub: Arc<Hub>,
+    journal: Reader,
+    node_name: String,
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager").field("node_name", &self.node_name).finish_non_exhaustive()
+    }
+}
+
+/// C: `g_clusmgr`.
+static G_CLUSMGR: OnceLock<Arc<Manager>> = OnceLock::new();
+
+/// The one global manager; none before the daemon has set it.
+#[must_use]
+pub fn global() -> Option<Arc<Manager>> {
+    G_CLUSMGR.get().cloned()
+}
+
+/// Makes a manager the global one.
+///
+/// # Errors
+/// When there is one already.
+pub fn set_global(manager: Arc<Manager>) -> Result<()> {
+    G_CLUSMGR.set(manager).map_err(|_| Error::new("set", "the manager", "there is one already"))
+}
+
+impl Manager {
+    /// A manager of this driver; the monitor is not started yet.
+    #[must_use]
+    pub fn new(
+        op: &'static DriverOps,
+        driver_data: Arc<dyn DriverData>,
+        node_name: String,
+        waker: Arc<Waker>,
+        hub: Arc<Hub>,
+        journal: Reader,
+    ) -> Manager {
+        let view = View::of(&State::new(Policy::default(), false));
+        let clusmgr = ClusMgr {
+            op,
+            driver_data,
+            cl_hdl: None,
+            cl_svc_hdl: None,
+            cl_svc_hdl_remote: None,
+            view,
+            commands: VecDeque::new(),
+            given: 0,
+        };
+        Manager { clusmgr: Mutex::new(clusmgr), changed: Condvar::new(), waker, hub, journal, node_name }
+    }
+
+    /// Runs a few lines under the lock.
+    pub fn with<T>(&self, f: impl FnOnce(&mut ClusMgr) -> T) -> T {
+        f(&mut self.clusmgr.lock())
+    }
+
+    /// Where to follow the events.
+    #[must_use]
+    pub fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
+    }
+
+    /// What has left the hub.
+    #[must_use]
+    pub fn journal(&self) -> &Reader {
+        &self.journal
+    }
+
+    /// The shared half of the driver.
+    #[must_use]
+    pub fn driver_data(&self) -> Arc<dyn DriverData> {
+        Arc::clone(&self.clusmgr.lock().driver_data)
+    }
+
+    /// What `status` answers.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let guard = self.clusmgr.lock();
+        let view = guard.view.clone();
+        let data = Arc::clone(&guard.driver_data);
+        let driver = guard.op.name.to_owned();
+        drop(guard);
+        let now = clock::now();
+        let mut degraded = view.degraded;
+        degraded.extend(data.degraded());
+        let left = |at: crate::types::Mono| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
+        Status {
+            schema: STATUS_SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: NodeStatus { name: self.node_name.clone(), nodeid: data.nodeid() },
+            mode: view.mode,
+            mode_reason: view.reason,
+            mode_detail: view.detail,
+            driver,
+            daemon_pid: Pid(nix::unistd::getpid().as_raw()),
+            service: ServiceStatus {
+                state: view.service,
+                pid: view.pid,
+                adopted: view.adopted,
+                since: view.since,
+                restarts: view.restarts,
+                last_exit: view.last_exit,
+                next_retry_ms: view.retry_at.map(left),
+                hold: view.hold,
+            },
+            config: data.config_status(),
+            key: data.key_status(),
+            degraded,
+            last_event: self.hub.latest(),
+        }
+    }
+
+    /// Gives the monitor a command and waits for what comes of it, `wait` at most; with no wait at
+    /// all it returns when the command is queued.
+    ///
+    /// # Errors
+    /// When it did not come about; in the words of the last exit or of the mode.
+    pub fn command(&self, wanted: Wanted, by: &str, wait: Duration) -> Result<()> {
+        let deadline = Instant::now() + wait;
+        let object = "corosync";
+        let mut guard = self.clusmgr.lock();
+        if guard.view.ended {
+            let e = Error::new(wanted.word(), object, "clusmgr is ending");
+            return Err(e.kind(Kind::NotRunning));
+        }
+        if guard.commands.len() >= MAX_COMMANDS {
+            return Err(Error::new(wanted.word(), object, "too many commands wait").kind(Kind::Busy));
+        }
+        let number = guard.give(wanted.input(), by);
+        self.waker.wake();
+        while !wait.is_zero() {
+            if let Some(outcome) = guard.view.outcome(wanted, number) {
+                return outcome;
+            }
+            if self.changed.wait_until(&mut guard, deadline).timed_out() {
+                let state = guard.view.service.as_str();
+                let cause = format!("it is {state} after {} s", wait.as_secs());
+                let e = Error::new(wanted.word(), object, cause);
+                return Err(e.hint("'clusmgrctl status' shows how it goes on").kind(Kind::TimedOut));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the monitor an input that is no client's: shutdown, leave, a change.
+    pub fn tell(&self, input: Input, by: &str) {
+        self.clusmgr.lock().give(input, by);
+        self.waker.wake();
+    }
+
+    /// Waits until the monitor has ended; false at the deadline.
+    #[must_use]
+    pub fn wait_ended(&self, deadline: Instant) -> bool {
+        let mut guard = self.clusmgr.lock();
+        while !guard.view.ended {
+            if self.changed.wait_until(&mut guard, deadline).timed_out() {
+                return guard.view.ended;
+            }
+        }
+        true
+    }
+
+    fn take_commands(&self) -> Vec<Command> {
+        std::mem::take(&mut self.clusmgr.lock().commands).into()
+    }
+
+    fn show(&self, view: View) {
+        self.clusmgr.lock().view = view;
+        self.changed.notify_all();
+    }
+}
+
+impl ClusMgr {
+    fn give(&mut self, input: Input, by: &str) -> u64 {
+        self.given += 1;
+        self.commands.push_back(Command { number: self.given, input, by: by.to_owned() });
+        self.given
+    }
+}
+
+impl View {
+    fn of(state: &State) -> View {
+        let (mode, reason) = state.mode();
+        View {
+            mode,
+            reason,
+            detail: None,
+            service: state.service(),
+            pid: None,
+            adopted: false,
+            since: WallMs::now(),
+            restarts: state.restarts,
+            last_exit: None,
+            retry_at: state.retry_at(),
+            hold: state.hold,
+            degraded: Vec::new(),
+            taken: 0,
+            ended: false,
+        }
+    }
+
+    /// What came of a command, once that is known.
+    fn outcome(&self, wanted: Wanted, number: u64) -> Option<Result<()>> {
+        if self.ended {
+            let e = Error::new(wanted.word(), "corosync", "clusmgr has ended");
+            return Some(Err(e.kind(Kind::NotRunning)));
+        }
+        if self.taken < number {
+            return None;
+        }
+        match (wanted, self.service) {
+            (Wanted::Start | Wanted::Restart, ServiceState::Running) => Some(Ok(())),
+            (Wanted::Stop, ServiceState::Stopped) => Some(Ok(())),
+            (Wanted::Stop, _) if !self.hold => Some(Err(self.overruled(wanted))),
+            (Wanted::Start | Wanted::Restart, _) if self.hold => Some(Err(self.overruled(wanted))),
+            (Wanted::Start | Wanted::Restart, ServiceState::Failed | ServiceState::Stopped) => {
+                let unconfigured = self.reason == Some(Reason::Unconfigured);
+                let kind = if unconfigured { Kind::NotConfigured } else { Kind::Failed };
+                let reason = self.reason.map_or("stopped", Reason::as_str);
+                let cause = match &self.detail {
+                    Some(detail) => format!("{reason}: {detail}"),
+                    None => reason.to_owned(),
+                };
+                Some(Err(Error::new(wanted.word(), "corosync", cause).kind(kind)))
+            }
+            _ => None,
+        }
+    }
+
+    fn overruled(&self, wanted: Wanted) -> Error {
+        Error::new(wanted.word(), "corosync", "another command came in between").kind(Kind::Busy)
+    }
+}

@@ -1,0 +1,400 @@
+//! The thread `cm-monitor` (C: `clusmgr_mon_thr`): polls `check_service`; on error stops and starts
+//! the service; calls `check_misc`. It alone spawns, signals and reaps corosync.
+//!
+//! It polls on a period, as in C, but its sleep is a `poll(2)` over the process, the notify socket,
+//! a wake-up descriptor and the next deadline: a death ends the sleep at once.
+
+use super::state::{Action, Input, Phase, State, Why};
+use super::{Command, Kept, Manager, STATE_NAME, STATE_VERSION, View};
+use crate::driver::{DriverData, Ended, How, Run, Service, StartError, StartFailure};
+use crate::error::{Error, Result};
+use crate::event::{Kind, Note, Severity};
+use crate::persist;
+use crate::policy::Policy;
+use crate::sys::clock;
+use crate::sys::poll;
+use crate::sys::wake::Waker;
+use crate::types::{Mono, WallMs};
+use crate::wire::{DegradedItem, LastExit, Mode};
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// What the monitor is made from.
+pub struct Monitor {
+    /// The manager, for commands and the view.
+    pub manager: Arc<Manager>,
+    /// The driver's half that holds the process.
+    pub service: Box<dyn Service>,
+    /// The driver's shared half.
+    pub data: Arc<dyn DriverData>,
+    /// Ends the sleep.
+    pub waker: Arc<Waker>,
+    /// The restart policy.
+    pub policy: Policy,
+    /// `--poll-interval`.
+    pub interval: Duration,
+    /// Where the hold is kept.
+    pub state_dir: PathBuf,
+    /// Whether corosync is held stopped from the beginning.
+    pub hold: bool,
+}
+
+impl std::fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Monitor").field("interval", &self.interval).finish_non_exhaustive()
+    }
+}
+
+impl Monitor {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn start(self) -> Result<JoinHandle<()>> {
+        let thread = Builder::new().name("cm-monitor".into()).stack_size(512 << 10);
+        let run = move || Running::new(self).run();
+        thread.spawn(run).map_err(|e| Error::io("start", "thread cm-monitor", &e))
+    }
+}
+
+struct Running {
+    it: Monitor,
+    state: State,
+    run: Option<Run>,
+    adopted: bool,
+    since: WallMs,
+    last_exit: Option<LastExit>,
+    /// More about the mode, in words.
+    detail: Option<String>,
+    /// The hold could not be kept on disk.
+    unsaved: Option<DegradedItem>,
+    next_tick: Mono,
+    taken: u64,
+    finished: bool,
+}
+
+impl Running {
+    fn new(it: Monitor) -> Running {
+        let state = State::new(it.policy.clone(), it.hold);
+        Running {
+            it,
+            state,
+            run: None,
+            adopted: false,
+            since: WallMs::now(),
+            last_exit: None,
+            detail: None,
+            unsaved: None,
+            next_tick: clock::now(),
+            taken: 0,
+            finished: false,
+        }
+    }
+
+    fn run(mut self) {
+        let found = self.adopt();
+        self.take(Input::Boot { found }, clock::now());
+        self.turn();
+        while !self.finished {
+            self.sleep();
+            self.turn();
+        }
+        self.pass_events();
+        self.show();
+    }
+
+    fn sleep(&self) {
+        let now = clock::now();
+        let until = self.state.deadline().map_or(self.next_tick, |d| d.min(self.next_tick));
+        let mut fds = self.it.service.wake_fds();
+        fds.push(self.it.waker.as_fd());
+        poll::wait(&fds, until.since(now));
+    }
+
+    /// One round: look, take what came in, act, show.
+    fn turn(&mut self) {
+        self.it.waker.clear();
+        let now = clock::now();
+        self.check(now);
+        for command in self.it.manager.take_commands() {
+            self.command(&command);
+        }
+        if self.next_tick <= now {
+            // A late tick is not caught up with: the next is a whole period away.
+            self.next_tick = now.plus(self.it.interval);
+            if self.it.service.check_misc(now) {
+                self.take(Input::Changed, now);
+            }
+        }
+        if self.state.deadline().is_some_and(|d| d <= now) {
+            self.take(Input::Tick, now);
+        }
+        self.pass_events();
+        self.show();
+    }
+
+    /// C: the `check_service` of the monitor's loop, and what its errors lead to.
+    fn check(&mut self, now: Mono) {
+        let check = self.it.service.check_service(now);
+        if check.ready {
+            let ms = self.run.map_or(0, |r| now.since(r.since).as_millis());
+            let text = format!("corosync {} is ready after {ms} ms", self.pid_text());
+            self.note(Kind::ServiceReady, Severity::Notice, text);
+            self.take(Input::Ready, now);
+        }
+        if let Some(stopped) = check.hung {
+            if self.hang_counts() {
+                let text = format!("corosync {} was stopped for {:.1} s", self.pid_text(), stopped.as_secs_f32());
+                self.note(Kind::ServiceHung, Severity::Err, text);
+            }
+            self.take(Input::Hung, now);
+        }
+        if let Some(ended) = check.ended {
+            self.ended(ended, check.already_running, now);
+        } else if check.need_restart {
+            self.take(Input::NeedRestart, now);
+        }
+    }
+
+    /// A hang is told once: when it leads from a run to its end.
+    fn hang_counts(&self) -> bool {
+        !self.state.hold && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running { .. })
+    }
+
+    fn ended(&mut self, ended: Ended, already_running: bool, now: Mono) {
+        let Ended { exit, permanent } = ended;
+        let asked = matches!(self.state.phase, Phase::Stopping { why, .. } if why != Why::Fault);
+        let (kind, severity) = match asked {
+            true => (Kind::ServiceStopped, Severity::Notice),
+            false => (Kind::ServiceExited, Severity::Err),
+        };
+        let text = format!("corosync {} ended: {}", self.pid_text(), exit.cause);
+        let mut note = Note::new(kind, severity, text)
+            .with("cause", exit.cause.clone())
+            .with("ran_ms", exit.ran_ms)
+            .with("output", exit.output.clone());
+        if let Some(run) = self.run.take() {
+            note = note.with("pid", run.pid.0);
+        }
+        self.publish(note);
+        if permanent || !asked {
+            self.detail = Some(last_words(&exit));
+        }
+        self.last_exit = Some(exit);
+        self.adopted = false;
+        if already_running {
+            if let Some(since) = self.adopt() {
+                self.take(Input::Adopted { since }, now);
+                return;
+            }
+        }
+        self.take(Input::Exited { permanent }, now);
+    }
+
+    fn command(&mut self, command: &Command) {
+        self.taken = command.number;
+        log::debug!("command {:?} by {}", command.input, command.by);
+        let hold = self.state.hold;
+        self.take(command.input, clock::now());
+        if hold != self.state.hold {
+            let (kind, what) = match self.state.hold {
+                true => (Kind::HoldSet, "holds corosync stopped"),
+                false => (Kind::HoldEnded, "ended the hold"),
+            };
+            let note = Note::new(kind, Severity::Notice, format!("{} {what}", command.by));
+            self.publish(note.with("by", command.by.clone()));
+        }
+    }
+
+    /// One step, its actions, and the steps that follow from those.
+    fn take(&mut self, input: Input, now: Mono) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let before = (self.state.mode(), self.state.service());
+            let phase = self.state.phase;
+            let actions = self.state.step(input, now);
+            log::debug!("{input:?}: {phase:?} -> {:?}, {actions:?}", self.state.phase);
+            if before.1 != self.state.service() {
+                self.since = WallMs::now();
+            }
+            for action in actions {
+                inputs.extend(self.act(action));
+            }
+            self.tell(before.0, phase);
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Option<Input> {
+        match action {
+            Action::SaveHold(hold) => {
+                self.save_hold(hold);
+                None
+            }
+            Action::Start => self.start(),
+            Action::Term => {
+                let text = format!("stopping corosync {}", self.pid_text());
+                self.note(Kind::ServiceStopping, Severity::Notice, text);
+                self.signal(How::Term);
+                None
+            }
+            Action::Kill => {
+                let text = format!("killing corosync {}", self.pid_text());
+                self.note(Kind::ServiceKilled, Severity::Warning, text);
+                self.signal(How::Kill);
+                None
+            }
+            Action::Finish => {
+                self.finished = true;
+                None
+            }
+        }
+    }
+
+    fn signal(&mut self, how: How) {
+        if let Err(e) = self.it.service.stop_service(how) {
+            log::error!("{e}");
+        }
+    }
+
+    fn start(&mut self) -> Option<Input> {
+        match self.it.service.start_service() {
+            Ok(run) => {
+                self.run = Some(run);
+                self.adopted = false;
+                self.detail = None;
+                let text = format!("started corosync {}", self.pid_text());
+                self.note(Kind::ServiceStarting, Severity::Notice, text);
+                None
+            }
+            Err(StartError::AlreadyRunning(run)) => Some(Input::Adopted { since: self.adopted_run(run) }),
+            Err(StartError::Failed(failure, e)) => {
+                self.detail = Some(e.to_string());
+                if failure != StartFailure::Unconfigured {
+                    self.note(Kind::ServiceStartFailed, Severity::Err, e.to_string());
+                }
+                Some(Input::StartFailed(failure))
+            }
+        }
+    }
+
+    fn adopt(&mut self) -> Option<Mono> {
+        match self.it.service.adopt_service() {
+            Ok(found) => found.map(|run| self.adopted_run(run)),
+            Err(e) => {
+                log::error!("{e}");
+                None
+            }
+        }
+    }
+
+    fn adopted_run(&mut self, run: Run) -> Mono {
+        self.run = Some(run);
+        self.adopted = true;
+        self.detail = None;
+        let text = format!("adopted the running corosync {}", self.pid_text());
+        self.note(Kind::ServiceAdopted, Severity::Notice, text);
+        run.since
+    }
+
+    fn save_hold(&mut self, hold: bool) {
+        let path = self.it.state_dir.join(STATE_NAME);
+        self.unsaved = persist::save(&path, STATE_VERSION, &Kept { hold }).err().map(|e| {
+            log::error!("{e}");
+            DegradedItem {
+                reason: "hold-unsaved".into(),
+                since: WallMs::now(),
+                detail: format!("the hold will not survive a restart of clusmgr: {e}"),
+            }
+        });
+    }
+
+    /// Tells a change of mode, and when the next start is due.
+    fn tell(&mut self, before: (Mode, Option<crate::wire::Reason>), phase: Phase) {
+        let after = self.state.mode();
+        if self.state.ending {
+            return;
+        }
+        if after != before {
+            let note = match after {
+                (Mode::Cluster, _) => Note::new(Kind::ModeChanged, Severity::Notice, "CLUSTER").with("mode", "cluster"),
+                (Mode::Standalone, reason) => {
+                    let reason = reason.map_or("", crate::wire::Reason::as_str);
+                    let detail = self.detail.as_deref().map_or(String::new(), |d| format!(": {d}"));
+                    Note::new(Kind::ModeChanged, Severity::Warning, format!("STANDALONE, {reason}{detail}"))
+                        .with("mode", "standalone")
+                        .with("reason", reason)
+                }
+            };
+            self.publish(note);
+        }
+        if let (Some(at), true) = (self.state.retry_at(), phase != self.state.phase) {
+            let ms = u64::try_from(at.since(clock::now()).as_millis()).unwrap_or(u64::MAX);
+            let text = format!("the next start is due in {ms} ms");
+            self.publish(Note::new(Kind::ServiceRetry, Severity::Info, text).with("in_ms", ms));
+        }
+    }
+
+    fn pid_text(&self) -> String {
+        self.run.map_or(String::new(), |r| format!("(pid {})", r.pid))
+    }
+
+    fn note(&self, kind: Kind, severity: Severity, text: String) {
+        let mut note = Note::new(kind, severity, text);
+        if let Some(run) = self.run {
+            note = note.with("pid", run.pid.0);
+        }
+        self.publish(note);
+    }
+
+    /// Into the public queue, after all that the driver has said before.
+    fn publish(&self, note: Note) {
+        self.pass_events();
+        self.it.data.evt_public_queue().push(note);
+    }
+
+    /// From the driver's internal queue to the public one.
+    fn pass_events(&self) {
+        let (notes, lost) = self.it.data.evt_internal_queue().drain();
+        if lost > 0 {
+            let text = format!("{lost} events of the driver were lost");
+            let note = Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost);
+            self.it.data.evt_public_queue().push(note);
+        }
+        for note in notes {
+            self.it.data.evt_public_queue().push(note);
+        }
+    }
+
+    fn show(&self) {
+        let (mode, reason) = self.state.mode();
+        self.it.manager.show(View {
+            mode,
+            reason,
+            detail: if mode == Mode::Standalone { self.detail.clone() } else { None },
+            service: self.state.service(),
+            pid: self.run.map(|r| r.pid),
+            adopted: self.adopted,
+            since: self.since,
+            restarts: self.state.restarts,
+            last_exit: self.last_exit.clone(),
+            retry_at: self.state.retry_at(),
+            hold: self.state.hold,
+            degraded: self.unsaved.iter().cloned().collect(),
+            taken: self.taken,
+            ended: self.finished,
+        });
+    }
+}
+
+/// A cause with the line of output that says most: the last error, or else the last line.
+fn last_words(exit: &LastExit) -> String {
+    let telling = |l: &&String| l.contains("error") || l.contains("crit");
+    match exit.output.iter().rev().find(telling).or(exit.output.last()) {
+        Some(line) => format!("{}: {line}", exit.cause),
+        None => exit.cause.clone(),
+    }
+}
