@@ -274,5 +274,4 @@ fn cut_torn(path: &Path, file: Option<&File>) -> io::Result<(u64, u64)> {
 }
 
 #[cfg(test)]
-#[path = "journal/tests.rs"]
 mod tests;

@@ -232,6 +232,43 @@ fn a_full_disk_costs_lines_and_nothing_else() {
     assert_eq!(open(&d, BOOT).1.next, 7);
 }
 
+const HELPER: &str = "CLUSMGR_TEST_JOURNAL";
+
+/// Not a test by itself: the other process of the next one, whose files the kernel bounds. It
+/// fills the journal until a line does not fit, and is killed.
+#[test]
+fn helper() {
+    let Some(dir) = std::env::var_os(HELPER) else {
+        return;
+    };
+    let (mut j, _) = Journal::open(Path::new(&dir), BOOT).unwrap();
+    for _ in 0..1000 {
+        let seq = j.next_seq();
+        if j.append(seq, &event(seq)).is_err() {
+            assert_eq!(j.failures(), 1);
+            let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
+#[test]
+fn a_line_that_the_kernel_cuts_off_is_gone_and_its_number_is_used() {
+    let d = tempfile::tempdir().unwrap();
+    let out = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "journal::tests::helper"])
+        .env(HELPER, d.path())
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), None, "{out:?}");
+    let (mut j, report) = open(&d, BOOT);
+    assert_eq!((report.torn, report.damaged), (0, 0));
+    assert_eq!(report.next, report.lines + 2);
+    assert_eq!(report.resumed, Resumed::Exactly);
+    assert_eq!(fill(&mut j, 1), report.lines + 2);
+}
+
 #[test]
 fn a_journal_that_cannot_be_rotated_recovers() {
     let d = tempfile::tempdir().unwrap();

@@ -193,5 +193,4 @@ fn hear(mut from_daemon: File, deadline: Duration) -> (u8, String) {
 }
 
 #[cfg(test)]
-#[path = "daemon_tests.rs"]
 mod tests;

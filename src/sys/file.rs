@@ -311,5 +311,4 @@ impl Drop for Temp {
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
 mod tests;

@@ -243,5 +243,4 @@ fn whole_file() -> libc::flock {
 }
 
 #[cfg(test)]
-#[path = "pidfile_tests.rs"]
 mod tests;

@@ -334,5 +334,4 @@ fn is_gone(e: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-#[path = "procfs_tests.rs"]
 mod tests;

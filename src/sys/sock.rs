@@ -283,5 +283,4 @@ fn time_val(d: Duration) -> TimeVal {
 }
 
 #[cfg(test)]
-#[path = "sock_tests.rs"]
 mod tests;

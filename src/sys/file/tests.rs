@@ -116,17 +116,45 @@ fn a_failure_leaves_the_old_file_and_no_temporary_one() {
     assert!(e.to_string().contains("no/file: No such file"), "{e}");
 }
 
+const HELPER: &str = "CLUSMGR_TEST_FILE";
+
+/// Not a test by itself: the other process of the next one, which may not write much.
 #[test]
-fn a_full_disk_is_an_error_that_names_the_file_and_says_what_to_do() {
-    let e = Error::io("write", "/etc/x", &Errno::ENOSPC.into());
-    assert!(e.to_string().ends_with("; free some space there"), "{e}");
-    let mut full = Temp {
-        file: OpenOptions::new().write(true).open("/dev/full").unwrap(),
-        path: dir().path().join("none"),
-        done: false,
+fn helper() {
+    let Some(path) = std::env::var_os(HELPER) else {
+        return;
     };
-    let e = full.file.write_all(b"x").unwrap_err();
-    assert_eq!(e.kind(), io::ErrorKind::StorageFull);
+    let e = write_atomic(Path::new(&path), &[b'x'; 100_000], 0o600).unwrap_err();
+    assert!(e.to_string().starts_with("write /"), "{e}");
+    assert!(e.to_string().contains("File too large"), "{e}");
+}
+
+#[test]
+fn a_write_that_the_kernel_cuts_off_leaves_the_old_file_and_no_temporary_one() {
+    let d = dir();
+    let f = d.path().join("conf");
+    fs::write(&f, "old").unwrap();
+    let out = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "sys::file::tests::helper"])
+        .env(HELPER, &f)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!(fs::read(&f).unwrap(), b"old");
+    assert_eq!(names(d.path()), ["conf"]);
+}
+
+#[test]
+fn a_full_disk_is_told_with_what_to_do() {
+    let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let e = Error::io("write", "/etc/x", &full.write_all(b"x").unwrap_err()).to_string();
+    assert!(
+        e.starts_with("write /etc/x: No space left on device"),
+        "{e}"
+    );
+    assert!(e.ends_with("; free some space there"), "{e}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use super::sink::FACILITIES;
 use super::*;
+use crate::error::Kind;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 /// More than the queue and any socket's buffer hold.
@@ -155,6 +158,17 @@ fn the_end_writes_what_is_queued_and_waits_no_longer_than_its_deadline() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+#[test]
+fn a_dropped_handle_ends_the_thread_though_nobody_is_there_to_write_to() {
+    let (logger, handle) = to(Path::new("/nonexistent/log2"));
+    say(&logger, Level::Info, "", "to nobody");
+    let Handle { thread, stop, done } = handle;
+    drop(stop);
+    let end = done.recv_timeout(DEADLINE);
+    assert_eq!(end, Err(RecvTimeoutError::Disconnected));
+    thread.join().unwrap();
 }
 
 #[test]
