@@ -157,7 +157,6 @@ fn big_and_hostile_files_are_done_in_no_time() {
     );
     parse_all(&b"nodelist {\nnode {\nnodeid: 1\n}\n}\n".repeat(20_000));
     parse_all(&vec![0; (1 << 20) + 1]);
-    // Some 0.5 s in a debug build on a slow machine; what is quadratic takes minutes.
+    // About a second in a debug build; what is quadratic takes minutes.
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
-    eprintln!("{:?}", started.elapsed());
 }

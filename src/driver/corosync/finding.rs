@@ -54,14 +54,10 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line > 0 {
-            write!(f, "line {}, ", self.line)?;
-        }
-        if self.column > 0 {
-            write!(f, "column {}", self.column)?;
-        }
-        if self.line > 0 {
-            f.write_str(": ")?;
+        match (self.line, self.column) {
+            (0, _) => {}
+            (line, 0) => write!(f, "line {line}: ")?,
+            (line, column) => write!(f, "line {line}, column {column}: ")?,
         }
         if self.severity == Severity::Warning {
             f.write_str("warning: ")?;

@@ -11,7 +11,7 @@
 //! care, and is left in its order.)
 
 use super::limits;
-use super::value::{ConfValue, looks_like_key};
+use super::value::{ConfValue, is_secret_key, looks_like_key};
 use crate::types::ConfigVersion;
 
 /// The version of this model, as written in clusmgr's state.
@@ -250,12 +250,7 @@ fn totem_first(items: Vec<Item>) -> Vec<Item> {
 fn mark_secrets(items: &mut [Item], section: &str) {
     for item in items {
         match item {
-            // Compared without a join, as this looks at every key of every file.
-            Item::Key(k) => {
-                let secret = (section == "totem" && k.name == "key")
-                    || (section.is_empty() && k.name == "totem.key");
-                k.value.set_secret(secret);
-            }
+            Item::Key(k) => k.value.set_secret(is_secret_key(section, &k.name)),
             Item::Section(s) => {
                 let path = limits::join(section, &s.name);
                 mark_secrets(&mut s.items, &path);

@@ -24,7 +24,7 @@ const OBJECT: &str = "corosync.conf";
 /// 510 bytes, a bad name, more than 1 MiB in all. A model that was parsed fails at most with the last.
 pub fn render(config: &Config) -> Result<Zeroizing<Vec<u8>>> {
     let mut writer = Writer {
-        out: Zeroizing::new(Vec::with_capacity(4096)),
+        out: Zeroizing::new(Vec::with_capacity(most_bytes(config.items(), 0))),
         redact: false,
     };
     writer.top(config.items())?;
@@ -44,7 +44,7 @@ pub fn render(config: &Config) -> Result<Zeroizing<Vec<u8>>> {
 /// As [`render`].
 pub fn render_redacted(config: &Config) -> Result<String> {
     let mut writer = Writer {
-        out: Zeroizing::new(Vec::with_capacity(4096)),
+        out: Zeroizing::new(Vec::with_capacity(most_bytes(config.items(), 0))),
         redact: true,
     };
     writer.top(config.items())?;
@@ -66,6 +66,17 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         .iter()
         .flat_map(|b| [digit(b >> 4), digit(b & 15)])
         .collect()
+}
+
+/// At least as many bytes as the items take: a buffer that grows would leave copies of a key behind.
+fn most_bytes(items: &[Item], depth: usize) -> usize {
+    let line = |bytes: usize| bytes + depth + " {\n\n".len() + REDACTED.len();
+    let of = |item: &Item| match item {
+        Item::Comment(c) => line(c.expose().len()),
+        Item::Key(k) => line(k.name.len() + k.value.expose().len()),
+        Item::Section(s) => line(s.name.len()) + most_bytes(&s.items, depth + 1) + line(0),
+    };
+    items.iter().map(of).sum()
 }
 
 struct Writer {

@@ -84,6 +84,11 @@ impl From<&str> for ConfValue {
     }
 }
 
+/// Whether a key in the section of this path is one whose value is a secret.
+pub(super) fn is_secret_key(section: &str, name: &str) -> bool {
+    (section == "totem" && name == "key") || (section.is_empty() && name == "totem.key")
+}
+
 /// Whether a comment reads as `key: …`.
 pub(super) fn looks_like_key(comment: &[u8]) -> bool {
     let start = comment
