@@ -18,12 +18,15 @@
 //! F6  daemon/            flags, start and stop order         ctl/  commands, client, output
 //! ```
 
+pub mod daemon;
 pub mod driver;
 pub mod error;
 pub mod event;
+pub mod journal;
 pub mod log;
 pub mod mgr;
 pub mod paths;
+pub mod persist;
 pub mod policy;
 pub mod sys;
 pub mod types;

@@ -1,3 +1,7 @@
 //! One call: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(clusmgr::daemon::run(std::env::args_os().skip(1)))
+}

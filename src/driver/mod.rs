@@ -50,6 +50,8 @@ pub struct DriverOps {
     pub about: &'static str,
     /// C: `corosync_init`.
     pub init: fn(Params) -> Result<Driver>,
+    /// For `--test`: all that would keep it from running, worst last. Changes nothing.
+    pub test: fn(&Params) -> Vec<Error>,
 }
 
 impl fmt::Debug for DriverOps {

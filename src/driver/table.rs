@@ -8,6 +8,7 @@ pub static DRIVERS: &[DriverOps] = &[DriverOps {
     name: "corosync",
     about: "corosync 3: knet, votequorum, cpg",
     init: corosync::corosync_init,
+    test: corosync::corosync_test,
 }];
 
 /// Finds a driver by name (C: `cs_find_ops`).
@@ -38,19 +39,9 @@ mod tests {
 
     #[test]
     fn the_table_takes_a_second_driver() {
-        let second = |_| Err(Error::new("init", "second", "not here"));
-        let table = [
-            DriverOps {
-                name: "corosync",
-                about: "",
-                init: corosync::corosync_init,
-            },
-            DriverOps {
-                name: "second",
-                about: "",
-                init: second,
-            },
-        ];
+        let second = |_: crate::driver::Params| Err(Error::new("init", "second", "not here"));
+        let row = |name| DriverOps { name, about: "", init: second, test: |_| Vec::new() };
+        let table = [row("corosync"), row("second")];
         assert_eq!(find_in(&table, "second").unwrap().name, "second");
         assert_eq!(find_in(&table, "corosync").unwrap().name, "corosync");
         let e = find_in(&table, "third").unwrap_err();

@@ -12,15 +12,17 @@ use crate::journal::Reader;
 use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::wake::Waker;
-use crate::types::{Pid, WallMs};
+use crate::types::{Mono, Pid, WallMs};
 use crate::wire::{
-    DegradedItem, LastExit, Mode, NodeStatus, Reason, STATUS_SCHEMA, ServiceState, ServiceStatus, Status,
+    DegradedItem, LastExit, Mode, NodeStatus, Reason, STATUS_SCHEMA, ServiceState, ServiceStatus,
+    Status,
 };
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use state::{Input, State};
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -68,7 +70,10 @@ pub struct ClusMgr {
 
 impl fmt::Debug for ClusMgr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClusMgr").field("op", &self.op).field("view", &self.view).finish_non_exhaustive()
+        f.debug_struct("ClusMgr")
+            .field("op", &self.op)
+            .field("view", &self.view)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +89,7 @@ struct View {
     since: WallMs,
     restarts: u64,
     last_exit: Option<LastExit>,
-    retry_at: Option<crate::types::Mono>,
+    retry_at: Option<Mono>,
     hold: bool,
     degraded: Vec<DegradedItem>,
     /// The number of the newest command that was taken.
@@ -97,8 +102,17 @@ struct View {
 #[derive(Debug, Clone)]
 struct Command {
     number: u64,
-    input: Input,
+    what: What,
     by: String,
+}
+
+/// What a command is.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// A step of the state machine.
+    Step(Input),
+    /// Take the live configuration in; the monitor does it, so that it never meets a start.
+    Adopt,
 }
 
 /// What a client may want.
@@ -140,11 +154,15 @@ pub struct Manager {
     hub: Arc<Hub>,
     journal: Reader,
     node_name: String,
+    /// When the monitor was last seen at work ([`Mono`]).
+    beat: AtomicU64,
 }
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Manager").field("node_name", &self.node_name).finish_non_exhaustive()
+        f.debug_struct("Manager")
+            .field("node_name", &self.node_name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +180,9 @@ pub fn global() -> Option<Arc<Manager>> {
 /// # Errors
 /// When there is one already.
 pub fn set_global(manager: Arc<Manager>) -> Result<()> {
-    G_CLUSMGR.set(manager).map_err(|_| Error::new("set", "the manager", "there is one already"))
+    G_CLUSMGR
+        .set(manager)
+        .map_err(|_| Error::new("set", "the manager", "there is one already"))
 }
 
 impl Manager {
@@ -177,6 +197,7 @@ impl Manager {
         journal: Reader,
     ) -> Manager {
         let view = View::of(&State::new(Policy::default(), false));
+        let beat = AtomicU64::new(clock::now().0);
         let clusmgr = ClusMgr {
             op,
             driver_data,
@@ -187,7 +208,14 @@ impl Manager {
             commands: VecDeque::new(),
             given: 0,
         };
-        Manager { clusmgr: Mutex::new(clusmgr), changed: Condvar::new(), waker, hub, journal, node_name }
+        Manager {
+            clusmgr: Mutex::new(clusmgr),
+            changed: Condvar::new(),
+            waker,
+            hub,
+            journal,
+            node_name,
+        }
     }
 
     /// Runs a few lines under the lock.
@@ -224,11 +252,15 @@ impl Manager {
         let now = clock::now();
         let mut degraded = view.degraded;
         degraded.extend(data.degraded());
-        let left = |at: crate::types::Mono| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
+        let left =
+            |at: Mono| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
         Status {
             schema: STATUS_SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: NodeStatus { name: self.node_name.clone(), nodeid: data.nodeid() },
+            node: NodeStatus {
+                name: self.node_name.clone(),
+                nodeid: data.nodeid(),
+            },
             mode: view.mode,
             mode_reason: view.reason,
             mode_detail: view.detail,
@@ -265,9 +297,11 @@ impl Manager {
             return Err(e.kind(Kind::NotRunning));
         }
         if guard.commands.len() >= MAX_COMMANDS {
-            return Err(Error::new(wanted.word(), object, "too many commands wait").kind(Kind::Busy));
+            return Err(
+                Error::new(wanted.word(), object, "too many commands wait").kind(Kind::Busy)
+            );
         }
-        let number = guard.give(wanted.input(), by);
+        let number = guard.give(What::Step(wanted.input()), by);
         self.waker.wake();
         while !wait.is_zero() {
             if let Some(outcome) = guard.view.outcome(wanted, number) {
@@ -277,7 +311,9 @@ impl Manager {
                 let state = guard.view.service.as_str();
                 let cause = format!("it is {state} after {} s", wait.as_secs());
                 let e = Error::new(wanted.word(), object, cause);
-                return Err(e.hint("'clusmgrctl status' shows how it goes on").kind(Kind::TimedOut));
+                return Err(e
+                    .hint("'clusmgrctl status' shows how it goes on")
+                    .kind(Kind::TimedOut));
             }
         }
         Ok(())
@@ -285,8 +321,20 @@ impl Manager {
 
     /// Gives the monitor an input that is no client's: shutdown, leave, a change.
     pub fn tell(&self, input: Input, by: &str) {
-        self.clusmgr.lock().give(input, by);
+        self.clusmgr.lock().give(What::Step(input), by);
         self.waker.wake();
+    }
+
+    /// Has the live configuration taken in; what comes of it is in the events and the log.
+    pub fn tell_adopt(&self, by: &str) {
+        self.clusmgr.lock().give(What::Adopt, by);
+        self.waker.wake();
+    }
+
+    /// How long the monitor has not been seen at work.
+    #[must_use]
+    pub fn quiet_for(&self) -> Duration {
+        clock::now().since(Mono(self.beat.load(Ordering::Relaxed)))
     }
 
     /// Waits until the monitor has ended; false at the deadline.
@@ -306,6 +354,7 @@ impl Manager {
     }
 
     fn show(&self, view: View) {
+        self.beat.store(clock::now().0, Ordering::Relaxed);
         self.clusmgr.lock().view = view;
         self.changed.notify_all();
     }
@@ -314,7 +363,11 @@ impl Manager {
 impl ClusMgr {
     fn give(&mut self, input: Input, by: &str) -> u64 {
         self.given += 1;
-        self.commands.push_back(Command { number: self.given, input, by: by.to_owned() });
+        self.commands.push_back(Command {
+            number: self.given,
+            input,
+            by: by.to_owned(),
+        });
         self.given
     }
 }
@@ -356,7 +409,11 @@ impl View {
             (Wanted::Start | Wanted::Restart, _) if self.hold => Some(Err(self.overruled(wanted))),
             (Wanted::Start | Wanted::Restart, ServiceState::Failed | ServiceState::Stopped) => {
                 let unconfigured = self.reason == Some(Reason::Unconfigured);
-                let kind = if unconfigured { Kind::NotConfigured } else { Kind::Failed };
+                let kind = if unconfigured {
+                    Kind::NotConfigured
+                } else {
+                    Kind::Failed
+                };
                 let reason = self.reason.map_or("stopped", Reason::as_str);
                 let cause = match &self.detail {
                     Some(detail) => format!("{reason}: {detail}"),

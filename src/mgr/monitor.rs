@@ -5,7 +5,7 @@
 //! a wake-up descriptor and the next deadline: a death ends the sleep at once.
 
 use super::state::{Action, Input, Phase, State, Why};
-use super::{Command, Kept, Manager, STATE_NAME, STATE_VERSION, View};
+use super::{Command, Kept, Manager, STATE_NAME, STATE_VERSION, View, What};
 use crate::driver::{DriverData, Ended, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
@@ -45,7 +45,9 @@ pub struct Monitor {
 
 impl std::fmt::Debug for Monitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Monitor").field("interval", &self.interval).finish_non_exhaustive()
+        f.debug_struct("Monitor")
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,9 +57,13 @@ impl Monitor {
     /// # Errors
     /// When there can be no thread.
     pub fn start(self) -> Result<JoinHandle<()>> {
-        let thread = Builder::new().name("cm-monitor".into()).stack_size(512 << 10);
+        let thread = Builder::new()
+            .name("cm-monitor".into())
+            .stack_size(512 << 10);
         let run = move || Running::new(self).run();
-        thread.spawn(run).map_err(|e| Error::io("start", "thread cm-monitor", &e))
+        thread
+            .spawn(run)
+            .map_err(|e| Error::io("start", "thread cm-monitor", &e))
     }
 }
 
@@ -109,7 +115,10 @@ impl Running {
 
     fn sleep(&self) {
         let now = clock::now();
-        let until = self.state.deadline().map_or(self.next_tick, |d| d.min(self.next_tick));
+        let until = self
+            .state
+            .deadline()
+            .map_or(self.next_tick, |d| d.min(self.next_tick));
         let mut fds = self.it.service.wake_fds();
         fds.push(self.it.waker.as_fd());
         poll::wait(&fds, until.since(now));
@@ -148,7 +157,11 @@ impl Running {
         }
         if let Some(stopped) = check.hung {
             if self.hang_counts() {
-                let text = format!("corosync {} was stopped for {:.1} s", self.pid_text(), stopped.as_secs_f32());
+                let text = format!(
+                    "corosync {} was stopped for {:.1} s",
+                    self.pid_text(),
+                    stopped.as_secs_f32()
+                );
                 self.note(Kind::ServiceHung, Severity::Err, text);
             }
             self.take(Input::Hung, now);
@@ -162,7 +175,11 @@ impl Running {
 
     /// A hang is told once: when it leads from a run to its end.
     fn hang_counts(&self) -> bool {
-        !self.state.hold && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running { .. })
+        !self.state.hold
+            && matches!(
+                self.state.phase,
+                Phase::Starting { .. } | Phase::Running { .. }
+            )
     }
 
     fn ended(&mut self, ended: Ended, already_running: bool, now: Mono) {
@@ -197,16 +214,25 @@ impl Running {
 
     fn command(&mut self, command: &Command) {
         self.taken = command.number;
-        log::debug!("command {:?} by {}", command.input, command.by);
+        log::debug!("command {:?} by {}", command.what, command.by);
+        match command.what {
+            What::Step(input) => self.step_by(input, &command.by),
+            What::Adopt => match self.it.data.config_adopt() {
+                Ok(()) => self.take(Input::Changed, clock::now()),
+                Err(e) => self.publish(Note::new(Kind::ConfigBad, Severity::Err, e.to_string())),
+            },
+        }
+    }
+
+    fn step_by(&mut self, input: Input, by: &str) {
         let hold = self.state.hold;
-        self.take(command.input, clock::now());
+        self.take(input, clock::now());
         if hold != self.state.hold {
             let (kind, what) = match self.state.hold {
                 true => (Kind::HoldSet, "holds corosync stopped"),
                 false => (Kind::HoldEnded, "ended the hold"),
             };
-            let note = Note::new(kind, Severity::Notice, format!("{} {what}", command.by));
-            self.publish(note.with("by", command.by.clone()));
+            self.publish(Note::new(kind, Severity::Notice, format!("{by} {what}")).with("by", by));
         }
     }
 
@@ -217,7 +243,10 @@ impl Running {
             let before = (self.state.mode(), self.state.service());
             let phase = self.state.phase;
             let actions = self.state.step(input, now);
-            log::debug!("{input:?}: {phase:?} -> {:?}, {actions:?}", self.state.phase);
+            log::debug!(
+                "{input:?}: {phase:?} -> {:?}, {actions:?}",
+                self.state.phase
+            );
             if before.1 != self.state.service() {
                 self.since = WallMs::now();
             }
@@ -270,7 +299,9 @@ impl Running {
                 self.note(Kind::ServiceStarting, Severity::Notice, text);
                 None
             }
-            Err(StartError::AlreadyRunning(run)) => Some(Input::Adopted { since: self.adopted_run(run) }),
+            Err(StartError::AlreadyRunning(run)) => Some(Input::Adopted {
+                since: self.adopted_run(run),
+            }),
             Err(StartError::Failed(failure, e)) => {
                 self.detail = Some(e.to_string());
                 if failure != StartFailure::Unconfigured {
@@ -302,14 +333,16 @@ impl Running {
 
     fn save_hold(&mut self, hold: bool) {
         let path = self.it.state_dir.join(STATE_NAME);
-        self.unsaved = persist::save(&path, STATE_VERSION, &Kept { hold }).err().map(|e| {
-            log::error!("{e}");
-            DegradedItem {
-                reason: "hold-unsaved".into(),
-                since: WallMs::now(),
-                detail: format!("the hold will not survive a restart of clusmgr: {e}"),
-            }
-        });
+        self.unsaved = persist::save(&path, STATE_VERSION, &Kept { hold })
+            .err()
+            .map(|e| {
+                log::error!("{e}");
+                DegradedItem {
+                    reason: "hold-unsaved".into(),
+                    since: WallMs::now(),
+                    detail: format!("the hold will not survive a restart of clusmgr: {e}"),
+                }
+            });
     }
 
     /// Tells a change of mode, and when the next start is due.
@@ -320,13 +353,21 @@ impl Running {
         }
         if after != before {
             let note = match after {
-                (Mode::Cluster, _) => Note::new(Kind::ModeChanged, Severity::Notice, "CLUSTER").with("mode", "cluster"),
+                (Mode::Cluster, _) => Note::new(Kind::ModeChanged, Severity::Notice, "CLUSTER")
+                    .with("mode", "cluster"),
                 (Mode::Standalone, reason) => {
                     let reason = reason.map_or("", crate::wire::Reason::as_str);
-                    let detail = self.detail.as_deref().map_or(String::new(), |d| format!(": {d}"));
-                    Note::new(Kind::ModeChanged, Severity::Warning, format!("STANDALONE, {reason}{detail}"))
-                        .with("mode", "standalone")
-                        .with("reason", reason)
+                    let detail = self
+                        .detail
+                        .as_deref()
+                        .map_or(String::new(), |d| format!(": {d}"));
+                    Note::new(
+                        Kind::ModeChanged,
+                        Severity::Warning,
+                        format!("STANDALONE, {reason}{detail}"),
+                    )
+                    .with("mode", "standalone")
+                    .with("reason", reason)
                 }
             };
             self.publish(note);
@@ -339,7 +380,8 @@ impl Running {
     }
 
     fn pid_text(&self) -> String {
-        self.run.map_or(String::new(), |r| format!("(pid {})", r.pid))
+        self.run
+            .map_or(String::new(), |r| format!("(pid {})", r.pid))
     }
 
     fn note(&self, kind: Kind, severity: Severity, text: String) {
@@ -374,7 +416,11 @@ impl Running {
         self.it.manager.show(View {
             mode,
             reason,
-            detail: if mode == Mode::Standalone { self.detail.clone() } else { None },
+            detail: if mode == Mode::Standalone {
+                self.detail.clone()
+            } else {
+                None
+            },
             service: self.state.service(),
             pid: self.run.map(|r| r.pid),
             adopted: self.adopted,
@@ -393,7 +439,13 @@ impl Running {
 /// A cause with the line of output that says most: the last error, or else the last line.
 fn last_words(exit: &LastExit) -> String {
     let telling = |l: &&String| l.contains("error") || l.contains("crit");
-    match exit.output.iter().rev().find(telling).or(exit.output.last()) {
+    match exit
+        .output
+        .iter()
+        .rev()
+        .find(telling)
+        .or(exit.output.last())
+    {
         Some(line) => format!("{}: {line}", exit.cause),
         None => exit.cause.clone(),
     }

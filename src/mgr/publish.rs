@@ -8,41 +8,62 @@ use crate::journal::Journal;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-/// Starts the thread. It ends when the public queue is closed and empty, and then closes the
+/// Starts the thread; `told` is called with each event once it is out. It ends when the public queue is closed and empty, and then closes the
 /// journal and the hub.
 ///
 /// # Errors
 /// When there can be no thread.
-pub fn start(data: Arc<dyn DriverData>, journal: Journal, hub: Arc<Hub>) -> Result<JoinHandle<()>> {
-    let thread = Builder::new().name("cm-events".into()).stack_size(256 << 10);
-    let run = move || run(&*data, journal, &hub);
-    thread.spawn(run).map_err(|e| Error::io("start", "thread cm-events", &e))
+pub fn start(
+    data: Arc<dyn DriverData>,
+    journal: Journal,
+    hub: Arc<Hub>,
+    told: impl Fn(&Note) + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    let thread = Builder::new()
+        .name("cm-events".into())
+        .stack_size(256 << 10);
+    let out = Out { journal, hub, told };
+    let run = move || out.run(&*data);
+    thread
+        .spawn(run)
+        .map_err(|e| Error::io("start", "thread cm-events", &e))
 }
 
-fn run(data: &dyn DriverData, mut journal: Journal, hub: &Hub) {
-    while let Taken::Notes(notes, lost) = data.evt_public_queue().take() {
-        if lost > 0 {
-            let text = format!("{lost} events were lost: they came faster than they could be numbered");
-            publish(Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost), &mut journal, hub);
-        }
-        for note in notes {
-            publish(note, &mut journal, hub);
-        }
-    }
-    hub.close();
-    if let Err(e) = journal.close() {
-        log::error!("{e}");
-    }
+struct Out<T> {
+    journal: Journal,
+    hub: Arc<Hub>,
+    told: T,
 }
 
-fn publish(note: Note, journal: &mut Journal, hub: &Hub) {
-    let seq = journal.next_seq();
-    log_note(seq, &note);
-    let event = Event { seq, note };
-    let Ok(line) = serde_json::to_string(&event) else { return };
-    // The journal counts its failures and says them once; who follows gets the event all the same.
-    let _ = journal.append(seq, &line);
-    hub.publish(seq, line.into());
+impl<T: Fn(&Note)> Out<T> {
+    fn run(mut self, data: &dyn DriverData) {
+        while let Taken::Notes(notes, lost) = data.evt_public_queue().take() {
+            if lost > 0 {
+                let text = format!("{lost} events were lost: they came faster than they could be numbered");
+                self.publish(Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost));
+            }
+            for note in notes {
+                self.publish(note);
+            }
+        }
+        self.hub.close();
+        if let Err(e) = self.journal.close() {
+            log::error!("{e}");
+        }
+    }
+
+    fn publish(&mut self, note: Note) {
+        let seq = self.journal.next_seq();
+        log_note(seq, &note);
+        let event = Event { seq, note };
+        if let Ok(line) = serde_json::to_string(&event) {
+            // The journal counts its failures and says them once; who follows gets the event all
+            // the same.
+            let _ = self.journal.append(seq, &line);
+            self.hub.publish(seq, line.into());
+        }
+        (self.told)(&event.note);
+    }
 }
 
 fn log_note(seq: u64, note: &Note) {

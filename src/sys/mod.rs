@@ -8,6 +8,7 @@ pub mod pidfd;
 pub mod pidfile;
 pub mod poll;
 pub mod procfs;
+pub mod signal;
 pub mod sock;
 pub mod spawn;
 pub mod wake;

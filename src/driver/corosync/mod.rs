@@ -79,6 +79,31 @@ pub fn corosync_init(params: Params) -> Result<Driver> {
     })
 }
 
+/// All that would keep corosync from running on this node, worst last; changes nothing.
+pub fn corosync_test(params: &Params) -> Vec<Error> {
+    let sys = CorosyncSys::new(params.clone());
+    let mut wrong = Vec::new();
+    match sys.read_live() {
+        Ok(Some(_)) => {}
+        Ok(None) => wrong.push(
+            Error::new("read", params.paths.conf.display(), "it is not there")
+                .hint("put the cluster's corosync.conf and authkey there")
+                .kind(ErrorKind::NotConfigured),
+        ),
+        Err(findings) => {
+            let path = params.paths.conf.display();
+            wrong.extend(findings.iter().map(|f| Error::new("use", path.to_string(), f)));
+        }
+    }
+    wrong.extend(sys.load_held().err());
+    let bin = &params.paths.bin;
+    if let Err(e) = nix::unistd::access(bin, nix::unistd::AccessFlags::X_OK) {
+        let e = Error::new("execute", bin.display(), e.desc());
+        wrong.push(e.hint("install corosync there, or name it with --corosync-bin").kind(ErrorKind::NotInstalled));
+    }
+    wrong
+}
+
 impl CorosyncSys {
     fn new(params: Params) -> CorosyncSys {
         let internal = Arc::new(EvtQueue::new(QUEUE_CAP));

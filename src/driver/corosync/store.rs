@@ -85,7 +85,9 @@ pub struct Live {
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live").field("sha", &self.sha).finish_non_exhaustive()
+        f.debug_struct("Live")
+            .field("sha", &self.sha)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,6 +123,11 @@ impl CorosyncSys {
                 .map_err(|e| Error::io("create", path.display(), &e))?;
             file::clean_temps(&path)?;
         }
+        self.load_held()
+    }
+
+    /// Reads the record, and what it stands for.
+    pub(super) fn load_held(&self) -> Result<()> {
         let record: Option<S01> = persist::load(&self.record_path(), MODEL_VERSION)?;
         let Some(record) = record else { return Ok(()) };
         let text = self.kept_conf(&record)?;

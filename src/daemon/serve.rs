@@ -1,0 +1,114 @@
+//! The running daemon: the main thread's signals, and the end, in the reverse order of the start.
+
+use super::supervisor;
+use crate::event::{Kind, Note, Severity};
+use crate::log as cm_log;
+use crate::mgr::Manager;
+use crate::mgr::state::Input;
+use crate::sys::pidfile::PidFile;
+use crate::sys::signal::Signals;
+use crate::sys::sock;
+use nix::sys::signal::Signal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Beyond the stop time-out, how long the end may take: a killed corosync, and a slow disk.
+const STOP_MARGIN: Duration = Duration::from_secs(30);
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    pub(super) manager: Arc<Manager>,
+    pub(super) signals: Signals,
+    pub(super) events: JoinHandle<()>,
+    pub(super) log: cm_log::Handle,
+    pub(super) stop_timeout: Duration,
+    pub(super) poll_interval: Duration,
+    pub(super) socket: PathBuf,
+    pub(super) pid_file: PidFile,
+}
+
+impl Daemon {
+    /// Serves until a signal ends it.
+    pub(super) fn run_to_end(self) {
+        supervisor::ready();
+        let leaves = self.obey_signals();
+        let data = self.manager.driver_data();
+        // In the reverse order of their start.
+        if let Some(monitor) = self.manager.with(|m| m.cl_hdl.take()) {
+            join("cm-monitor", monitor);
+        }
+        if let Some(service) = self.manager.with(|m| m.cl_svc_hdl.take()) {
+            service.stop();
+        }
+        sock::remove(&self.socket);
+        let text = if leaves { "corosync is left as it is" } else { "corosync is stopped" };
+        data.evt_public_queue().push(Note::new(Kind::DaemonStopped, Severity::Notice, text));
+        data.evt_public_queue().close();
+        join("cm-events", self.events);
+        self.log.shutdown();
+        drop(self.pid_file);
+    }
+
+    /// Serves until the monitor has ended; true if corosync is left as it is.
+    fn obey_signals(&self) -> bool {
+        let watch = supervisor::watchdog();
+        loop {
+            match self.signals.wait(watch.map(|w| w / 2)) {
+                Some(Signal::SIGTERM | Signal::SIGINT) => return self.end(Input::Shutdown),
+                Some(Signal::SIGQUIT) => return self.end(Input::Leave),
+                Some(Signal::SIGHUP) => self.take_in(),
+                Some(Signal::SIGUSR1) => self.write_state(),
+                _ => {}
+            }
+            // A monitor that no longer looks is what the watchdog is for.
+            if watch.is_some_and(|w| self.manager.quiet_for() < w.max(self.poll_interval * 2)) {
+                supervisor::alive();
+            }
+        }
+    }
+
+    /// Ends the monitor; true if corosync is left as it is. QUIT still counts while TERM is obeyed.
+    fn end(&self, input: Input) -> bool {
+        let mut leaves = input == Input::Leave;
+        let limit = self.stop_timeout + STOP_MARGIN;
+        supervisor::stopping(limit);
+        self.manager.tell(input, "a signal");
+        let deadline = Instant::now() + limit;
+        while !self.manager.wait_ended(deadline.min(Instant::now() + Duration::from_millis(100))) {
+            if self.signals.wait(Some(Duration::ZERO)) == Some(Signal::SIGQUIT) {
+                leaves = true;
+                self.manager.tell(Input::Leave, "a signal");
+            }
+            if Instant::now() >= deadline {
+                log::error!("corosync did not end within {} s and is left as it is", limit.as_secs());
+                self.manager.tell(Input::Leave, "the deadline");
+                return true;
+            }
+        }
+        leaves
+    }
+
+    /// SIGHUP: takes the live configuration in, if it passes every check.
+    fn take_in(&self) {
+        supervisor::reloading();
+        self.manager.tell_adopt("SIGHUP");
+        supervisor::ready();
+    }
+
+    /// SIGUSR1: the state, to the log.
+    fn write_state(&self) {
+        match serde_json::to_string(&self.manager.status()) {
+            Ok(text) => log::info!(target: "notice", "state: {text}"),
+            Err(e) => log::error!("state: {e}"),
+        }
+    }
+}
+
+fn join(name: &str, thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        log::error!("thread {name} panicked");
+    }
+}

@@ -1,0 +1,210 @@
+//! Start, in order: what is begun first ends last.
+
+use super::flags::Flags;
+use super::serve::Daemon;
+use super::supervisor;
+use crate::driver::{DriverOps, Params, table};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::event::{Hub, Kind, Note, Severity};
+use crate::journal::Journal;
+use crate::log as cm_log;
+use crate::mgr::monitor::Monitor;
+use crate::mgr::{self, Kept, Manager, STATE_NAME, STATE_VERSION, publish};
+use crate::persist;
+use crate::service::local::LocalService;
+use crate::sys::daemon::{self, ReadyPipe};
+use crate::sys::file;
+use crate::sys::pidfile::PidFile;
+use crate::sys::procfs::Proc;
+use crate::sys::signal::Signals;
+use crate::sys::sock;
+use crate::sys::wake::Waker;
+use log::LevelFilter;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Events that are kept in memory for those who follow.
+const HUB: usize = 256;
+
+/// `--test`: checks everything, changes nothing, says all that is wrong.
+///
+/// # Errors
+/// The last of what is wrong; its kind is the exit code's.
+pub(super) fn test(flags: &Flags) -> Result<()> {
+    let op = table::find(&flags.driver)?;
+    let mut wrong: Vec<Error> = Vec::new();
+    wrong.extend(privileged().err());
+    wrong.extend(sock::group(&flags.group).err());
+    wrong.extend(persist::load::<Kept>(&flags.state_dir.join(STATE_NAME), STATE_VERSION).err());
+    let waker = Arc::new(Waker::new()?);
+    wrong.extend((op.test)(&params(flags, &waker)));
+    let last = wrong.pop();
+    for e in &wrong {
+        // To the same place as the last one, which our caller prints.
+        let _ = writeln!(std::io::stderr(), "clusmgr: {e}");
+    }
+    match last {
+        Some(e) => Err(e),
+        None => {
+            let _ = writeln!(std::io::stdout(), "clusmgr: all is well");
+            Ok(())
+        }
+    }
+}
+
+fn privileged() -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::new("start", "clusmgr", "it owns corosync, which runs as root only")
+        .hint("run it as root")
+        .kind(ErrorKind::Denied))
+}
+
+fn params(flags: &Flags, waker: &Arc<Waker>) -> Params {
+    Params {
+        node_name: flags.node.clone(),
+        paths: flags.corosync.clone(),
+        state_dir: flags.state_dir.clone(),
+        run_dir: flags.run_dir.clone(),
+        hang_timeout: flags.hang_timeout,
+        poll_interval: flags.poll_interval,
+        waker: Arc::clone(waker),
+    }
+}
+
+/// Runs the daemon to its end.
+///
+/// # Errors
+/// What kept it from serving.
+pub(super) fn serve(flags: &Flags) -> Result<()> {
+    let op = table::find(&flags.driver)?;
+    privileged()?;
+    let group = sock::group(&flags.group)?;
+    make_dir(&flags.state_dir, 0o700)?;
+    make_dir(&flags.run_dir, 0o755)?;
+    // Before the first thread, and before anything is opened.
+    let pipe = if flags.foreground { None } else { Some(daemon::detach()?) };
+    match begin(flags, op, group) {
+        Ok(daemon) => {
+            if let Some(pipe) = pipe {
+                pipe.ready();
+            }
+            daemon.run_to_end();
+            Ok(())
+        }
+        Err(e) => {
+            if let Some(pipe) = pipe {
+                tell_parent(pipe, &e);
+            }
+            Err(e)
+        }
+    }
+}
+
+fn tell_parent(pipe: ReadyPipe, e: &Error) {
+    pipe.failed(e.of_kind().exit_code(), &e.to_string());
+}
+
+/// A directory of ours, writable; made if it is not there.
+fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    let fail = |e: &std::io::Error| Error::io("create", path.display(), e);
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|e| fail(&e))?;
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK)
+        .map_err(|e| Error::io("write to", path.display(), &e.into()))
+}
+
+fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
+    let signals = Signals::block()?;
+    let pid_file = PidFile::take(&flags.pid_file)?;
+    // Now that no other clusmgr can be writing there.
+    file::clean_temps(&flags.state_dir)?;
+    file::clean_temps(&flags.run_dir)?;
+    let log = cm_log::start(log_target(flags)?, log_level(flags))?;
+    match begin_threads(flags, op, group) {
+        Ok((manager, events)) => Ok(Daemon {
+            manager,
+            signals,
+            events,
+            log,
+            stop_timeout: flags.policy.stop_timeout,
+            poll_interval: flags.poll_interval,
+            socket: flags.socket.clone(),
+            pid_file,
+        }),
+        Err(e) => {
+            if !flags.foreground {
+                log::error!("{e}");
+            }
+            log.shutdown();
+            Err(e)
+        }
+    }
+}
+
+fn log_target(flags: &Flags) -> Result<cm_log::Target> {
+    if flags.foreground {
+        return Ok(cm_log::Target::Stderr);
+    }
+    Ok(cm_log::Target::Syslog { facility: cm_log::facility(&flags.facility)?, paths: cm_log::sockets() })
+}
+
+fn log_level(flags: &Flags) -> LevelFilter {
+    if flags.debug { LevelFilter::Debug } else { LevelFilter::Info }
+}
+
+fn begin_threads(
+    flags: &Flags,
+    op: &'static DriverOps,
+    group: u32,
+) -> Result<(Arc<Manager>, JoinHandle<()>)> {
+    let kept: Kept = persist::load(&flags.state_dir.join(STATE_NAME), STATE_VERSION)?.unwrap_or_default();
+    let boot = Proc::default().boot_id()?;
+    let (journal, found) = Journal::open(&flags.state_dir, &boot)?;
+    if found.torn > 0 || found.damaged > 0 {
+        let (torn, damaged) = (found.torn, found.damaged);
+        log::warn!("journal: cut off a torn record of {torn} bytes; {damaged} damaged lines are skipped");
+    }
+    let waker = Arc::new(Waker::new()?);
+    let driver = (op.init)(params(flags, &waker))?;
+    let hub = Arc::new(Hub::new(HUB, journal.last_seq()));
+    let manager = Arc::new(Manager::new(
+        op,
+        Arc::clone(&driver.data),
+        flags.node.clone(),
+        Arc::clone(&waker),
+        Arc::clone(&hub),
+        journal.reader(),
+    ));
+    mgr::set_global(Arc::clone(&manager))?;
+    let listener = sock::bind_local(&flags.socket, Some(group))?;
+    let events = publish::start(Arc::clone(&driver.data), journal, hub, tell_supervisor)?;
+    let text = format!("clusmgr {} on node {}", env!("CARGO_PKG_VERSION"), flags.node);
+    driver.data.evt_public_queue().push(Note::new(Kind::DaemonStarted, Severity::Notice, text));
+    let local = LocalService::start(listener, Arc::clone(&manager) as Arc<_>)?;
+    manager.with(|m| m.cl_svc_hdl = Some(Box::new(local)));
+    let monitor = Monitor {
+        manager: Arc::clone(&manager),
+        service: driver.service,
+        data: driver.data,
+        waker,
+        policy: flags.policy.clone(),
+        interval: flags.poll_interval,
+        state_dir: flags.state_dir.clone(),
+        hold: kept.hold || flags.standalone,
+    };
+    let handle = monitor.start()?;
+    manager.with(|m| m.cl_hdl = Some(handle));
+    Ok((manager, events))
+}
+
+/// The supervisor's status line follows the events that change what the node is.
+fn tell_supervisor(note: &Note) {
+    let kind = note.kind.as_str();
+    if kind.starts_with("service.") || kind.starts_with("mode.") {
+        supervisor::status(&note.text);
+    }
+}
