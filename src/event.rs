@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How bad it is; the names are syslog's.
@@ -250,6 +250,14 @@ pub struct Hub {
     ring: Mutex<Ring>,
     grown: Condvar,
     cap: usize,
+    /// Never locked together with `ring`, nor while one of them is called.
+    listeners: Mutex<Vec<Weak<dyn Listen>>>,
+}
+
+/// Someone who cannot wait in [`Hub::wait_after`], for it waits for more than events.
+pub trait Listen: Send + Sync + std::fmt::Debug {
+    /// There is something new, or the hub was closed. Must not block.
+    fn something_new(&self);
 }
 
 #[derive(Debug, Default)]
@@ -284,7 +292,29 @@ impl Hub {
             ring: Mutex::new(ring),
             grown: Condvar::new(),
             cap: cap.max(1),
+            listeners: Mutex::default(),
         }
+    }
+
+    /// Tells of everything new from now on, until `who` is dropped.
+    pub fn listen(&self, who: Weak<dyn Listen>) {
+        let mut all = self.listeners.lock();
+        // Here and not where they are told: there is then nothing to clean where nobody comes.
+        all.retain(|l| l.strong_count() > 0);
+        all.push(who);
+    }
+
+    fn tell_listeners(&self) {
+        let all = self.listeners.lock().clone();
+        for listener in all.iter().filter_map(Weak::upgrade) {
+            listener.something_new();
+        }
+    }
+
+    /// The number of the oldest event that is still in memory.
+    #[must_use]
+    pub fn oldest(&self) -> Option<u64> {
+        self.ring.lock().lines.front().map(|l| l.0)
     }
 
     /// The number of the newest event.
@@ -303,6 +333,7 @@ impl Hub {
         ring.latest = seq;
         drop(ring);
         self.grown.notify_all();
+        self.tell_listeners();
     }
 
     /// What came after event `after`; waits until `deadline` for something to come.
@@ -335,6 +366,7 @@ impl Hub {
     pub fn close(&self) {
         self.ring.lock().closed = true;
         self.grown.notify_all();
+        self.tell_listeners();
     }
 
     /// A deadline so far away that it stands for none, short enough for every clock.
@@ -391,6 +423,31 @@ mod tests {
         assert_eq!(lines.iter().map(|l| l.0).collect::<Vec<_>>(), [13, 14]);
         hub.close();
         assert_eq!(hub.wait_after(14, now), Follow::Closed);
+    }
+
+    #[test]
+    fn who_listens_is_told_of_an_event_and_of_the_end_and_no_more_once_dropped() {
+        #[derive(Debug, Default)]
+        struct Count(std::sync::atomic::AtomicU32);
+        impl Listen for Count {
+            fn something_new(&self) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let hub = Hub::new(2, 0);
+        let count = Arc::new(Count::default());
+        let weak: Weak<Count> = Arc::downgrade(&count);
+        hub.listen(weak);
+        hub.publish(1, Arc::from("x"));
+        hub.close();
+        assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 2);
+        assert_eq!(hub.oldest(), Some(1));
+        drop(count);
+        hub.publish(2, Arc::from("x"));
+        hub.listen(Arc::downgrade(
+            &(Arc::new(Count::default()) as Arc<dyn Listen>),
+        ));
+        assert_eq!(hub.listeners.lock().len(), 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! F6  daemon/            flags, start and stop order         ctl/  commands, client, output
 //! ```
 
+pub mod ctl;
 pub mod daemon;
 pub mod driver;
 pub mod error;
@@ -28,6 +29,7 @@ pub mod mgr;
 pub mod paths;
 pub mod persist;
 pub mod policy;
+pub mod service;
 pub mod sys;
 pub mod types;
 pub mod wire;

@@ -1,3 +1,7 @@
 //! One call: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    clusmgr::ctl::main(std::env::args_os())
+}

@@ -58,30 +58,127 @@ pub struct Flags {
 
 fn options() -> Options {
     let mut o = Options::new();
-    o.optflag("f", "foreground", "stay in the foreground and log to stderr; otherwise detach and log to syslog");
+    o.optflag(
+        "f",
+        "foreground",
+        "stay in the foreground and log to stderr; otherwise detach and log to syslog",
+    );
     o.optopt("D", "driver", "cluster manager [corosync]", "NAME");
-    o.optopt("n", "node", "which node of the configuration this is [the host name]", "NAME");
-    o.optopt("i", "poll-interval", "the monitor's period, fractions allowed [1]", "SECS");
-    o.optopt("", "layout", "set of corosync paths: system or ddr [the first whose binary exists]", "NAME");
-    o.optopt("", "corosync-bin", "corosync's executable [/sbin/corosync]", "PATH");
-    o.optopt("", "corosync-conf", "corosync.conf [/etc/corosync/corosync.conf]", "PATH");
-    o.optopt("", "authkey", "corosync's key [/etc/corosync/authkey]", "PATH");
-    o.optopt("", "corosync-pid", "says where corosync's pid file is [/var/run/corosync.pid]", "PATH");
-    o.optopt("S", "state-dir", "clusmgr's own state [/var/lib/clusmgr]", "DIR");
-    o.optopt("R", "run-dir", "socket, pid file, corosync's output [/run/clusmgr]", "DIR");
-    o.optopt("p", "pid-file", "the daemon's pid file [RUN/clusmgr.pid]", "FILE");
-    o.optopt("s", "socket", "the local service [RUN/clusmgr.sock]", "PATH");
-    o.optopt("g", "group", "group of the local socket: may read; uid 0 may change [root]", "NAME");
-    o.optflag("", "standalone", "begin in STANDALONE and stay until told otherwise");
-    o.optopt("", "standalone-retry", "first retry out of STANDALONE, doubling up to MAX [30:600]", "SECS[:MAX]");
-    o.optopt("", "restart-delay", "least time between a death and the next start [0]", "SECS");
-    o.optopt("", "restart-limit", "so many unstable deaths in that time lead to STANDALONE; 0: never [5/60]", "N/SECS");
-    o.optopt("", "stable-after", "a run that lasted so long is stable [10]", "SECS");
+    o.optopt(
+        "n",
+        "node",
+        "which node of the configuration this is [the host name]",
+        "NAME",
+    );
+    o.optopt(
+        "i",
+        "poll-interval",
+        "the monitor's period, fractions allowed [1]",
+        "SECS",
+    );
+    o.optopt(
+        "",
+        "layout",
+        "set of corosync paths: system or ddr [the first whose binary exists]",
+        "NAME",
+    );
+    o.optopt(
+        "",
+        "corosync-bin",
+        "corosync's executable [/sbin/corosync]",
+        "PATH",
+    );
+    o.optopt(
+        "",
+        "corosync-conf",
+        "corosync.conf [/etc/corosync/corosync.conf]",
+        "PATH",
+    );
+    o.optopt(
+        "",
+        "authkey",
+        "corosync's key [/etc/corosync/authkey]",
+        "PATH",
+    );
+    o.optopt(
+        "",
+        "corosync-pid",
+        "says where corosync's pid file is [/var/run/corosync.pid]",
+        "PATH",
+    );
+    o.optopt(
+        "S",
+        "state-dir",
+        "clusmgr's own state [/var/lib/clusmgr]",
+        "DIR",
+    );
+    o.optopt(
+        "R",
+        "run-dir",
+        "socket, pid file, corosync's output [/run/clusmgr]",
+        "DIR",
+    );
+    o.optopt(
+        "p",
+        "pid-file",
+        "the daemon's pid file [RUN/clusmgr.pid]",
+        "FILE",
+    );
+    o.optopt(
+        "s",
+        "socket",
+        "the local service [RUN/clusmgr.sock]",
+        "PATH",
+    );
+    o.optopt(
+        "g",
+        "group",
+        "group of the local socket: may read; uid 0 may change [root]",
+        "NAME",
+    );
+    o.optflag(
+        "",
+        "standalone",
+        "begin in STANDALONE and stay until told otherwise",
+    );
+    o.optopt(
+        "",
+        "standalone-retry",
+        "first retry out of STANDALONE, doubling up to MAX [30:600]",
+        "SECS[:MAX]",
+    );
+    o.optopt(
+        "",
+        "restart-delay",
+        "least time between a death and the next start [0]",
+        "SECS",
+    );
+    o.optopt(
+        "",
+        "restart-limit",
+        "so many unstable deaths in that time lead to STANDALONE; 0: never [5/60]",
+        "N/SECS",
+    );
+    o.optopt(
+        "",
+        "stable-after",
+        "a run that lasted so long is stable [10]",
+        "SECS",
+    );
     o.optopt("", "stop-timeout", "from SIGTERM to SIGKILL [10]", "SECS");
-    o.optopt("", "hang-timeout", "how long corosync may be stopped; 0: for ever [5]", "SECS");
+    o.optopt(
+        "",
+        "hang-timeout",
+        "how long corosync may be stopped; 0: for ever [5]",
+        "SECS",
+    );
     o.optopt("", "facility", "syslog facility [daemon]", "NAME");
     o.optflag("d", "debug", "log more");
-    o.optflag("t", "test", "check everything and exit: 0, 1 failed, 5 no corosync, 6 no configuration");
+    o.optflag(
+        "t",
+        "test",
+        "check everything and exit: 0, 1 failed, 5 no corosync, 6 no configuration",
+    );
     o.optflag("V", "version", "print the version and exit");
     o.optflag("h", "help", "print this and exit");
     o
@@ -94,9 +191,14 @@ fn options() -> Options {
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Asked> {
     let options = options();
     let args: Vec<OsString> = args.into_iter().collect();
-    let found = options.parse(&args).map_err(|e| usage("read", "the command line", &e.to_string()))?;
+    let found = options
+        .parse(&args)
+        .map_err(|e| usage("read", "the command line", &e.to_string()))?;
     if found.opt_present("help") {
-        let names: Vec<String> = DRIVERS.iter().map(|d| format!("{} ({})", d.name, d.about)).collect();
+        let names: Vec<String> = DRIVERS
+            .iter()
+            .map(|d| format!("{} ({})", d.name, d.about))
+            .collect();
         let brief = format!(
             "Usage: clusmgr [flags]\n\nOwns this node's corosync: configuration, start, watch, restart, STANDALONE.\n\
              Drivers: {}.",
@@ -105,22 +207,32 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Asked> {
         return Ok(Asked::Print(options.usage(&brief)));
     }
     if found.opt_present("version") {
-        return Ok(Asked::Print(format!("clusmgr {}\n", env!("CARGO_PKG_VERSION"))));
+        return Ok(Asked::Print(format!(
+            "clusmgr {}\n",
+            env!("CARGO_PKG_VERSION")
+        )));
     }
     if let Some(extra) = found.free.first() {
-        return Err(usage("read", "the command line", &format!("unexpected word '{extra}'")));
+        return Err(usage(
+            "read",
+            "the command line",
+            &format!("unexpected word '{extra}'"),
+        ));
     }
     flags(&found).map(|f| Asked::Run(Box::new(f)))
 }
 
 fn usage(op: &str, object: &str, cause: &str) -> Error {
-    Error::new(op, object, cause).hint("see 'clusmgr --help'").kind(Kind::Usage)
+    Error::new(op, object, cause)
+        .hint("see 'clusmgr --help'")
+        .kind(Kind::Usage)
 }
 
 fn flags(found: &Matches) -> Result<Flags> {
     let run_dir = absolute(found, "run-dir")?.unwrap_or_else(|| paths::RUN_DIR.into());
     let default = Policy::default();
-    let (retry_first, retry_max) = retry(found)?.unwrap_or((default.retry_first, default.retry_max));
+    let (retry_first, retry_max) =
+        retry(found)?.unwrap_or((default.retry_first, default.retry_max));
     let (restart_limit, restart_window) =
         limit(found)?.unwrap_or((default.restart_limit, default.restart_window));
     let hang_timeout = secs(found, "hang-timeout")?.unwrap_or(Duration::from_secs(5));
@@ -130,7 +242,11 @@ fn flags(found: &Matches) -> Result<Flags> {
     }
     let poll_interval = secs(found, "poll-interval")?.unwrap_or(Duration::from_secs(1));
     if poll_interval < Duration::from_millis(10) {
-        return Err(usage("use", "--poll-interval", "it must be at least 0.01 s"));
+        return Err(usage(
+            "use",
+            "--poll-interval",
+            "it must be at least 0.01 s",
+        ));
     }
     let facility = found.opt_str("facility").unwrap_or_else(|| "daemon".into());
     crate::log::facility(&facility)?;
@@ -167,7 +283,11 @@ fn corosync_paths(found: &Matches) -> Result<CorosyncPaths> {
         None => paths::first_present(Path::new("/")),
         Some(name) => paths::layout(&name).ok_or_else(|| {
             let names: Vec<&str> = paths::LAYOUTS.iter().map(|l| l.name).collect();
-            usage("use", &format!("--layout {name}"), &format!("there is none; use one of: {}", names.join(", ")))
+            usage(
+                "use",
+                &format!("--layout {name}"),
+                &format!("there is none; use one of: {}", names.join(", ")),
+            )
         })?,
     };
     let mut it = CorosyncPaths::from(layout);
@@ -187,11 +307,15 @@ fn corosync_paths(found: &Matches) -> Result<CorosyncPaths> {
 
 /// A path, made absolute: the daemon lives in `/`.
 fn absolute(found: &Matches, flag: &str) -> Result<Option<PathBuf>> {
-    let Some(value) = found.opt_str(flag) else { return Ok(None) };
+    let Some(value) = found.opt_str(flag) else {
+        return Ok(None);
+    };
     if value.is_empty() {
         return Err(usage("use", &format!("--{flag}"), "a path cannot be empty"));
     }
-    std::path::absolute(&value).map(Some).map_err(|e| Error::io("use", format!("--{flag} {value}"), &e))
+    std::path::absolute(&value)
+        .map(Some)
+        .map_err(|e| Error::io("use", format!("--{flag} {value}"), &e))
 }
 
 fn parse_secs(text: &str) -> Option<Duration> {
@@ -202,14 +326,26 @@ fn parse_secs(text: &str) -> Option<Duration> {
 }
 
 fn secs(found: &Matches, flag: &str) -> Result<Option<Duration>> {
-    let Some(text) = found.opt_str(flag) else { return Ok(None) };
-    let bad = || usage("use", &format!("--{flag} {text}"), "it must be a number of seconds, 0 or more");
+    let Some(text) = found.opt_str(flag) else {
+        return Ok(None);
+    };
+    let bad = || {
+        usage(
+            "use",
+            &format!("--{flag} {text}"),
+            "it must be a number of seconds, 0 or more",
+        )
+    };
     parse_secs(&text).map(Some).ok_or_else(bad)
 }
 
 fn retry(found: &Matches) -> Result<Option<(Duration, Duration)>> {
-    let Some(text) = found.opt_str("standalone-retry") else { return Ok(None) };
-    let (first, max) = text.split_once(':').map_or((text.as_str(), None), |(f, m)| (f, Some(m)));
+    let Some(text) = found.opt_str("standalone-retry") else {
+        return Ok(None);
+    };
+    let (first, max) = text
+        .split_once(':')
+        .map_or((text.as_str(), None), |(f, m)| (f, Some(m)));
     let first = parse_secs(first).filter(|d| *d >= Duration::from_millis(100));
     let max = match max {
         Some(max) => parse_secs(max),
@@ -226,12 +362,20 @@ fn retry(found: &Matches) -> Result<Option<(Duration, Duration)>> {
 }
 
 fn limit(found: &Matches) -> Result<Option<(u32, Duration)>> {
-    let Some(text) = found.opt_str("restart-limit") else { return Ok(None) };
-    let (n, window) = text.split_once('/').map_or((text.as_str(), None), |(n, w)| (n, Some(w)));
+    let Some(text) = found.opt_str("restart-limit") else {
+        return Ok(None);
+    };
+    let (n, window) = text
+        .split_once('/')
+        .map_or((text.as_str(), None), |(n, w)| (n, Some(w)));
     let window = window.map_or(Some(Policy::default().restart_window), parse_secs);
     match (n.parse(), window) {
         (Ok(n), Some(window)) => Ok(Some((n, window))),
-        _ => Err(usage("use", &format!("--restart-limit {text}"), "it must be N/SECS, as 5/60; 0 for never")),
+        _ => Err(usage(
+            "use",
+            &format!("--restart-limit {text}"),
+            "it must be N/SECS, as 5/60; 0 for never",
+        )),
     }
 }
 
@@ -273,7 +417,10 @@ mod tests {
             (["--stop-timeout", "-1"], "use --stop-timeout -1"),
             (["--stop-timeout", "inf"], "use --stop-timeout inf"),
             (["--restart-limit", "a/b"], "use --restart-limit a/b"),
-            (["--standalone-retry", "60:30"], "use --standalone-retry 60:30"),
+            (
+                ["--standalone-retry", "60:30"],
+                "use --standalone-retry 60:30",
+            ),
             (["--standalone-retry", "0"], "use --standalone-retry 0"),
             (["--layout", "other"], "use --layout other"),
             (["--facility", "nowhere"], "nowhere"),
@@ -288,7 +435,15 @@ mod tests {
 
     #[test]
     fn limits_and_retries_are_read() {
-        let f = run(&["--restart-limit", "0", "--standalone-retry", "0.5:2", "--hang-timeout", "0"]).unwrap();
+        let f = run(&[
+            "--restart-limit",
+            "0",
+            "--standalone-retry",
+            "0.5:2",
+            "--hang-timeout",
+            "0",
+        ])
+        .unwrap();
         assert_eq!(f.policy.restart_limit, 0);
         assert_eq!(f.policy.retry_first, Duration::from_millis(500));
         assert_eq!(f.policy.retry_max, Duration::from_secs(2));
@@ -299,8 +454,14 @@ mod tests {
     fn a_layout_gives_all_paths_and_a_flag_replaces_one() {
         let f = run(&["--layout", "ddr", "--authkey", "/k"]).unwrap();
         assert_eq!(f.corosync.bin, Path::new("/ddr/bin/corosync"));
-        assert_eq!(f.corosync.conf, Path::new("/ddr/var/corosync/etc/corosync/corosync.conf"));
-        assert_eq!(f.corosync.pid, Path::new("/ddr/var/corosync/var/run/corosync.pid"));
+        assert_eq!(
+            f.corosync.conf,
+            Path::new("/ddr/var/corosync/etc/corosync/corosync.conf")
+        );
+        assert_eq!(
+            f.corosync.pid,
+            Path::new("/ddr/var/corosync/var/run/corosync.pid")
+        );
         assert_eq!(f.corosync.authkey, Path::new("/k"));
     }
 }

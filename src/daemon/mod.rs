@@ -22,7 +22,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
         Err(e) => return fail(&e),
     };
-    let done = if flags.test { start::test(&flags) } else { start::serve(&flags) };
+    let done = if flags.test {
+        start::test(&flags)
+    } else {
+        start::serve(&flags)
+    };
     match done {
         Ok(()) => 0,
         Err(e) => fail(&e),

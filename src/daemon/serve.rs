@@ -44,8 +44,13 @@ impl Daemon {
             service.stop();
         }
         sock::remove(&self.socket);
-        let text = if leaves { "corosync is left as it is" } else { "corosync is stopped" };
-        data.evt_public_queue().push(Note::new(Kind::DaemonStopped, Severity::Notice, text));
+        let text = if leaves {
+            "corosync is left as it is"
+        } else {
+            "corosync is stopped"
+        };
+        data.evt_public_queue()
+            .push(Note::new(Kind::DaemonStopped, Severity::Notice, text));
         data.evt_public_queue().close();
         join("cm-events", self.events);
         self.log.shutdown();
@@ -77,13 +82,19 @@ impl Daemon {
         supervisor::stopping(limit);
         self.manager.tell(input, "a signal");
         let deadline = Instant::now() + limit;
-        while !self.manager.wait_ended(deadline.min(Instant::now() + Duration::from_millis(100))) {
+        while !self
+            .manager
+            .wait_ended(deadline.min(Instant::now() + Duration::from_millis(100)))
+        {
             if self.signals.wait(Some(Duration::ZERO)) == Some(Signal::SIGQUIT) {
                 leaves = true;
                 self.manager.tell(Input::Leave, "a signal");
             }
             if Instant::now() >= deadline {
-                log::error!("corosync did not end within {} s and is left as it is", limit.as_secs());
+                log::error!(
+                    "corosync did not end within {} s and is left as it is",
+                    limit.as_secs()
+                );
                 self.manager.tell(Input::Leave, "the deadline");
                 return true;
             }

@@ -59,9 +59,13 @@ fn privileged() -> Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    Err(Error::new("start", "clusmgr", "it owns corosync, which runs as root only")
-        .hint("run it as root")
-        .kind(ErrorKind::Denied))
+    Err(Error::new(
+        "start",
+        "clusmgr",
+        "it owns corosync, which runs as root only",
+    )
+    .hint("run it as root")
+    .kind(ErrorKind::Denied))
 }
 
 fn params(flags: &Flags, waker: &Arc<Waker>) -> Params {
@@ -87,7 +91,11 @@ pub(super) fn serve(flags: &Flags) -> Result<()> {
     make_dir(&flags.state_dir, 0o700)?;
     make_dir(&flags.run_dir, 0o755)?;
     // Before the first thread, and before anything is opened.
-    let pipe = if flags.foreground { None } else { Some(daemon::detach()?) };
+    let pipe = if flags.foreground {
+        None
+    } else {
+        Some(daemon::detach()?)
+    };
     match begin(flags, op, group) {
         Ok(daemon) => {
             if let Some(pipe) = pipe {
@@ -112,7 +120,11 @@ fn tell_parent(pipe: ReadyPipe, e: &Error) {
 /// A directory of ours, writable; made if it is not there.
 fn make_dir(path: &Path, mode: u32) -> Result<()> {
     let fail = |e: &std::io::Error| Error::io("create", path.display(), e);
-    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|e| fail(&e))?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|e| fail(&e))?;
     nix::unistd::access(path, nix::unistd::AccessFlags::W_OK)
         .map_err(|e| Error::io("write to", path.display(), &e.into()))
 }
@@ -149,11 +161,18 @@ fn log_target(flags: &Flags) -> Result<cm_log::Target> {
     if flags.foreground {
         return Ok(cm_log::Target::Stderr);
     }
-    Ok(cm_log::Target::Syslog { facility: cm_log::facility(&flags.facility)?, paths: cm_log::sockets() })
+    Ok(cm_log::Target::Syslog {
+        facility: cm_log::facility(&flags.facility)?,
+        paths: cm_log::sockets(),
+    })
 }
 
 fn log_level(flags: &Flags) -> LevelFilter {
-    if flags.debug { LevelFilter::Debug } else { LevelFilter::Info }
+    if flags.debug {
+        LevelFilter::Debug
+    } else {
+        LevelFilter::Info
+    }
 }
 
 fn begin_threads(
@@ -161,12 +180,15 @@ fn begin_threads(
     op: &'static DriverOps,
     group: u32,
 ) -> Result<(Arc<Manager>, JoinHandle<()>)> {
-    let kept: Kept = persist::load(&flags.state_dir.join(STATE_NAME), STATE_VERSION)?.unwrap_or_default();
+    let kept: Kept =
+        persist::load(&flags.state_dir.join(STATE_NAME), STATE_VERSION)?.unwrap_or_default();
     let boot = Proc::default().boot_id()?;
     let (journal, found) = Journal::open(&flags.state_dir, &boot)?;
     if found.torn > 0 || found.damaged > 0 {
         let (torn, damaged) = (found.torn, found.damaged);
-        log::warn!("journal: cut off a torn record of {torn} bytes; {damaged} damaged lines are skipped");
+        log::warn!(
+            "journal: cut off a torn record of {torn} bytes; {damaged} damaged lines are skipped"
+        );
     }
     let waker = Arc::new(Waker::new()?);
     let driver = (op.init)(params(flags, &waker))?;
@@ -182,8 +204,15 @@ fn begin_threads(
     mgr::set_global(Arc::clone(&manager))?;
     let listener = sock::bind_local(&flags.socket, Some(group))?;
     let events = publish::start(Arc::clone(&driver.data), journal, hub, tell_supervisor)?;
-    let text = format!("clusmgr {} on node {}", env!("CARGO_PKG_VERSION"), flags.node);
-    driver.data.evt_public_queue().push(Note::new(Kind::DaemonStarted, Severity::Notice, text));
+    let text = format!(
+        "clusmgr {} on node {}",
+        env!("CARGO_PKG_VERSION"),
+        flags.node
+    );
+    driver
+        .data
+        .evt_public_queue()
+        .push(Note::new(Kind::DaemonStarted, Severity::Notice, text));
     let local = LocalService::start(listener, Arc::clone(&manager) as Arc<_>)?;
     manager.with(|m| m.cl_svc_hdl = Some(Box::new(local)));
     let monitor = Monitor {

@@ -40,7 +40,12 @@ mod tests {
     #[test]
     fn the_table_takes_a_second_driver() {
         let second = |_: crate::driver::Params| Err(Error::new("init", "second", "not here"));
-        let row = |name| DriverOps { name, about: "", init: second, test: |_| Vec::new() };
+        let row = |name| DriverOps {
+            name,
+            about: "",
+            init: second,
+            test: |_| Vec::new(),
+        };
         let table = [row("corosync"), row("second")];
         assert_eq!(find_in(&table, "second").unwrap().name, "second");
         assert_eq!(find_in(&table, "corosync").unwrap().name, "corosync");

@@ -27,8 +27,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Most commands that wait for the monitor.
-const MAX_COMMANDS: usize = 64;
+/// Most orders that wait for the monitor.
+const MAX_ORDERS: usize = 64;
 
 /// Version of the manager's own state file.
 pub const STATE_VERSION: &str = "s01";
@@ -63,7 +63,7 @@ pub struct ClusMgr {
     /// What the monitor shows of itself.
     view: View,
     /// What clients want of the monitor, oldest first.
-    commands: VecDeque<Command>,
+    orders: VecDeque<Order>,
     /// The number of the newest command.
     given: u64,
 }
@@ -100,7 +100,7 @@ struct View {
 
 /// One command for the monitor.
 #[derive(Debug, Clone)]
-struct Command {
+struct Order {
     number: u64,
     what: What,
     by: String,
@@ -117,7 +117,7 @@ enum What {
 
 /// What a client may want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Command {
     /// End a hold; run.
     Start,
     /// Hold stopped.
@@ -126,20 +126,22 @@ pub enum Wanted {
     Restart,
 }
 
-impl Wanted {
+impl Command {
     fn input(self) -> Input {
         match self {
-            Wanted::Start => Input::Start,
-            Wanted::Stop => Input::Stop,
-            Wanted::Restart => Input::Restart,
+            Command::Start => Input::Start,
+            Command::Stop => Input::Stop,
+            Command::Restart => Input::Restart,
         }
     }
 
-    fn word(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
-            Wanted::Start => "start",
-            Wanted::Stop => "stop",
-            Wanted::Restart => "restart",
+            Command::Start => "start",
+            Command::Stop => "stop",
+            Command::Restart => "restart",
         }
     }
 }
@@ -205,7 +207,7 @@ impl Manager {
             cl_svc_hdl: None,
             cl_svc_hdl_remote: None,
             view,
-            commands: VecDeque::new(),
+            orders: VecDeque::new(),
             given: 0,
         };
         Manager {
@@ -215,6 +217,7 @@ impl Manager {
             hub,
             journal,
             node_name,
+            beat,
         }
     }
 
@@ -252,8 +255,7 @@ impl Manager {
         let now = clock::now();
         let mut degraded = view.degraded;
         degraded.extend(data.degraded());
-        let left =
-            |at: Mono| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
+        let left = |at: Mono| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
         Status {
             schema: STATUS_SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -288,17 +290,17 @@ impl Manager {
     ///
     /// # Errors
     /// When it did not come about; in the words of the last exit or of the mode.
-    pub fn command(&self, wanted: Wanted, by: &str, wait: Duration) -> Result<()> {
+    pub fn command(&self, wanted: Command, by: &str, wait: Duration) -> Result<()> {
         let deadline = Instant::now() + wait;
         let object = "corosync";
         let mut guard = self.clusmgr.lock();
         if guard.view.ended {
-            let e = Error::new(wanted.word(), object, "clusmgr is ending");
+            let e = Error::new(wanted.as_str(), object, "clusmgr is ending");
             return Err(e.kind(Kind::NotRunning));
         }
-        if guard.commands.len() >= MAX_COMMANDS {
+        if guard.orders.len() >= MAX_ORDERS {
             return Err(
-                Error::new(wanted.word(), object, "too many commands wait").kind(Kind::Busy)
+                Error::new(wanted.as_str(), object, "too many orders wait").kind(Kind::Busy)
             );
         }
         let number = guard.give(What::Step(wanted.input()), by);
@@ -310,7 +312,7 @@ impl Manager {
             if self.changed.wait_until(&mut guard, deadline).timed_out() {
                 let state = guard.view.service.as_str();
                 let cause = format!("it is {state} after {} s", wait.as_secs());
-                let e = Error::new(wanted.word(), object, cause);
+                let e = Error::new(wanted.as_str(), object, cause);
                 return Err(e
                     .hint("'clusmgrctl status' shows how it goes on")
                     .kind(Kind::TimedOut));
@@ -349,8 +351,8 @@ impl Manager {
         true
     }
 
-    fn take_commands(&self) -> Vec<Command> {
-        std::mem::take(&mut self.clusmgr.lock().commands).into()
+    fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut self.clusmgr.lock().orders).into()
     }
 
     fn show(&self, view: View) {
@@ -361,11 +363,11 @@ impl Manager {
 }
 
 impl ClusMgr {
-    fn give(&mut self, input: Input, by: &str) -> u64 {
+    fn give(&mut self, what: What, by: &str) -> u64 {
         self.given += 1;
-        self.commands.push_back(Command {
+        self.orders.push_back(Order {
             number: self.given,
-            input,
+            what,
             by: by.to_owned(),
         });
         self.given
@@ -394,20 +396,22 @@ impl View {
     }
 
     /// What came of a command, once that is known.
-    fn outcome(&self, wanted: Wanted, number: u64) -> Option<Result<()>> {
+    fn outcome(&self, wanted: Command, number: u64) -> Option<Result<()>> {
         if self.ended {
-            let e = Error::new(wanted.word(), "corosync", "clusmgr has ended");
+            let e = Error::new(wanted.as_str(), "corosync", "clusmgr has ended");
             return Some(Err(e.kind(Kind::NotRunning)));
         }
         if self.taken < number {
             return None;
         }
         match (wanted, self.service) {
-            (Wanted::Start | Wanted::Restart, ServiceState::Running) => Some(Ok(())),
-            (Wanted::Stop, ServiceState::Stopped) => Some(Ok(())),
-            (Wanted::Stop, _) if !self.hold => Some(Err(self.overruled(wanted))),
-            (Wanted::Start | Wanted::Restart, _) if self.hold => Some(Err(self.overruled(wanted))),
-            (Wanted::Start | Wanted::Restart, ServiceState::Failed | ServiceState::Stopped) => {
+            (Command::Start | Command::Restart, ServiceState::Running) => Some(Ok(())),
+            (Command::Stop, ServiceState::Stopped) => Some(Ok(())),
+            (Command::Stop, _) if !self.hold => Some(Err(self.overruled(wanted))),
+            (Command::Start | Command::Restart, _) if self.hold => {
+                Some(Err(self.overruled(wanted)))
+            }
+            (Command::Start | Command::Restart, ServiceState::Failed | ServiceState::Stopped) => {
                 let unconfigured = self.reason == Some(Reason::Unconfigured);
                 let kind = if unconfigured {
                     Kind::NotConfigured
@@ -419,13 +423,20 @@ impl View {
                     Some(detail) => format!("{reason}: {detail}"),
                     None => reason.to_owned(),
                 };
-                Some(Err(Error::new(wanted.word(), "corosync", cause).kind(kind)))
+                Some(Err(
+                    Error::new(wanted.as_str(), "corosync", cause).kind(kind)
+                ))
             }
             _ => None,
         }
     }
 
-    fn overruled(&self, wanted: Wanted) -> Error {
-        Error::new(wanted.word(), "corosync", "another command came in between").kind(Kind::Busy)
+    fn overruled(&self, wanted: Command) -> Error {
+        Error::new(
+            wanted.as_str(),
+            "corosync",
+            "another command came in between",
+        )
+        .kind(Kind::Busy)
     }
 }

@@ -5,14 +5,14 @@
 //! a wake-up descriptor and the next deadline: a death ends the sleep at once.
 
 use super::state::{Action, Input, Phase, State, Why};
-use super::{Command, Kept, Manager, STATE_NAME, STATE_VERSION, View, What};
+use super::{Kept, Manager, Order, STATE_NAME, STATE_VERSION, View, What};
 use crate::driver::{DriverData, Ended, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::persist;
 use crate::policy::Policy;
 use crate::sys::clock;
-use crate::sys::poll;
+use crate::sys::ready;
 use crate::sys::wake::Waker;
 use crate::types::{Mono, WallMs};
 use crate::wire::{DegradedItem, LastExit, Mode};
@@ -121,7 +121,7 @@ impl Running {
             .map_or(self.next_tick, |d| d.min(self.next_tick));
         let mut fds = self.it.service.wake_fds();
         fds.push(self.it.waker.as_fd());
-        poll::wait(&fds, until.since(now));
+        ready::wait_any(&fds, until.since(now));
     }
 
     /// One round: look, take what came in, act, show.
@@ -129,8 +129,8 @@ impl Running {
         self.it.waker.clear();
         let now = clock::now();
         self.check(now);
-        for command in self.it.manager.take_commands() {
-            self.command(&command);
+        for order in self.it.manager.take_orders() {
+            self.obey(&order);
         }
         if self.next_tick <= now {
             // A late tick is not caught up with: the next is a whole period away.
@@ -212,11 +212,11 @@ impl Running {
         self.take(Input::Exited { permanent }, now);
     }
 
-    fn command(&mut self, command: &Command) {
-        self.taken = command.number;
-        log::debug!("command {:?} by {}", command.what, command.by);
-        match command.what {
-            What::Step(input) => self.step_by(input, &command.by),
+    fn obey(&mut self, order: &Order) {
+        self.taken = order.number;
+        log::debug!("order {:?} by {}", order.what, order.by);
+        match order.what {
+            What::Step(input) => self.step_by(input, &order.by),
             What::Adopt => match self.it.data.config_adopt() {
                 Ok(()) => self.take(Input::Changed, clock::now()),
                 Err(e) => self.publish(Note::new(Kind::ConfigBad, Severity::Err, e.to_string())),

@@ -39,7 +39,9 @@ impl<T: Fn(&Note)> Out<T> {
     fn run(mut self, data: &dyn DriverData) {
         while let Taken::Notes(notes, lost) = data.evt_public_queue().take() {
             if lost > 0 {
-                let text = format!("{lost} events were lost: they came faster than they could be numbered");
+                let text = format!(
+                    "{lost} events were lost: they came faster than they could be numbered"
+                );
                 self.publish(Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost));
             }
             for note in notes {

@@ -11,6 +11,12 @@ pub fn hostname() -> String {
         .unwrap_or_default()
 }
 
+/// The user that we act as (`geteuid(2)`).
+#[must_use]
+pub fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
 /// The addresses of all interfaces; empty if they cannot be listed.
 #[must_use]
 pub fn addresses() -> Vec<IpAddr> {

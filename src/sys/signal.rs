@@ -11,8 +11,13 @@ use std::time::Duration;
 
 /// What the daemon listens to; see the README. CHLD is not among them: children are reaped through
 /// their own descriptors.
-const LISTENED: [Signal; 5] =
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGUSR1];
+const LISTENED: [Signal; 5] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+];
 
 /// The signals of this process, from now on.
 #[derive(Debug)]
@@ -31,7 +36,9 @@ impl Signals {
             set.add(signal);
         }
         set.thread_block().map_err(fail)?;
-        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Signals).map_err(fail)
+        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .map(Signals)
+            .map_err(fail)
     }
 
     /// The next signal; none after `limit`, or a little earlier.

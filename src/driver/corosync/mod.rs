@@ -92,14 +92,21 @@ pub fn corosync_test(params: &Params) -> Vec<Error> {
         ),
         Err(findings) => {
             let path = params.paths.conf.display();
-            wrong.extend(findings.iter().map(|f| Error::new("use", path.to_string(), f)));
+            wrong.extend(
+                findings
+                    .iter()
+                    .map(|f| Error::new("use", path.to_string(), f)),
+            );
         }
     }
     wrong.extend(sys.load_held().err());
     let bin = &params.paths.bin;
     if let Err(e) = nix::unistd::access(bin, nix::unistd::AccessFlags::X_OK) {
         let e = Error::new("execute", bin.display(), e.desc());
-        wrong.push(e.hint("install corosync there, or name it with --corosync-bin").kind(ErrorKind::NotInstalled));
+        wrong.push(
+            e.hint("install corosync there, or name it with --corosync-bin")
+                .kind(ErrorKind::NotInstalled),
+        );
     }
     wrong
 }

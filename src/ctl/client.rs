@@ -1,0 +1,259 @@
+//! The client's side of the protocol.
+
+use crate::error::{Error, Kind};
+use crate::event;
+use crate::sys::sock::connect_local;
+use crate::wire::{Answer, MAX_LINE, PROTO, ReplyLine, Request, RequestLine, Status, WireError};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Why something was not done.
+#[derive(Debug)]
+pub enum Fail {
+    /// We found out ourselves.
+    Error(Error),
+    /// The daemon says so; its words are a whole line already.
+    Told(WireError),
+    /// Nobody reads our output any more. Not worth a word.
+    Pipe,
+}
+
+impl Fail {
+    /// The kind, for the exit code.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Fail::Error(e) => e.of_kind(),
+            Fail::Told(e) => e.kind(),
+            Fail::Pipe => Kind::Failed,
+        }
+    }
+
+    /// Whether asking again later may help: the daemon is away, or too busy to answer.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            Fail::Error(_) | Fail::Told(_) => {
+                matches!(self.kind(), Kind::NotRunning | Kind::TimedOut | Kind::Busy)
+            }
+            Fail::Pipe => false,
+        }
+    }
+}
+
+impl From<Error> for Fail {
+    fn from(e: Error) -> Fail {
+        Fail::Error(e)
+    }
+}
+
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fail::Error(e) => e.fmt(f),
+            Fail::Told(e) => f.write_str(&e.message),
+            Fail::Pipe => f.write_str("write: nobody reads it"),
+        }
+    }
+}
+
+/// Short for a result with [`Fail`].
+pub type Result<T> = std::result::Result<T, Fail>;
+
+/// A connection to the daemon.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    path: PathBuf,
+    /// Read, and no whole line yet.
+    rest: Vec<u8>,
+    last_id: u64,
+    timeout: Duration,
+}
+
+/// What a subscription brings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// An event, as it came.
+    Event(Value),
+    /// The events from this number to the one before the other are gone.
+    Lagged(u64, u64),
+}
+
+impl Client {
+    /// Connects to the daemon's socket. The time-out is for this, and for every answer.
+    ///
+    /// # Errors
+    /// Nobody is there ([`Kind::NotRunning`]), or we may not ([`Kind::Denied`]).
+    pub fn connect(path: &Path, timeout: Duration) -> Result<Client> {
+        Ok(Client {
+            stream: connect_local(path, timeout)?,
+            path: path.to_path_buf(),
+            rest: Vec::new(),
+            last_id: 0,
+            timeout,
+        })
+    }
+
+    fn failed(&self, e: &io::Error) -> Fail {
+        Error::io("talk to", self.path.display(), e).into()
+    }
+
+    fn late(&self) -> Fail {
+        Error::new(
+            "talk to",
+            self.path.display(),
+            "clusmgr does not answer in time",
+        )
+        .hint("give it more by --timeout, or look at the daemon's log")
+        .kind(Kind::TimedOut)
+        .into()
+    }
+
+    fn rubbish(&self, cause: impl fmt::Display) -> Fail {
+        Error::new("talk to", self.path.display(), cause)
+            .hint("use the clusmgrctl that came with the daemon")
+            .into()
+    }
+
+    /// Asks, and waits for the answer; `more` on top of the time-out is what the request itself may
+    /// take.
+    ///
+    /// # Errors
+    /// The daemon refuses, goes away, or does not answer in time.
+    pub fn call(&mut self, request: Request, more: Duration) -> Result<Value> {
+        let deadline = Instant::now() + self.timeout + more;
+        self.last_id += 1;
+        let line = RequestLine {
+            id: self.last_id,
+            request,
+        };
+        let mut text = serde_json::to_string(&line).map_err(|e| self.rubbish(e))?;
+        text.push('\n');
+        if let Err(e) = self.stream.write_all(text.as_bytes()) {
+            match e.kind() {
+                io::ErrorKind::WouldBlock => return Err(self.late()),
+                // It may have said why before it hung up: that is read below.
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {}
+                _ => return Err(self.failed(&e)),
+            }
+        }
+        let reply = self.line(Some(deadline))?.ok_or_else(|| self.late())?;
+        let reply: ReplyLine = serde_json::from_slice(&reply)
+            .map_err(|e| self.rubbish(format_args!("the answer is not understood: {e}")))?;
+        if let Some(proto) = reply.proto.filter(|p| *p != PROTO) {
+            return Err(self.rubbish(format_args!("it speaks protocol {proto}, not {PROTO}")));
+        }
+        match reply.answer {
+            // Id 0 is the daemon's when it was not even asked yet: all places taken.
+            Answer::Err(e) if reply.id == self.last_id || reply.id == 0 => Err(Fail::Told(e)),
+            Answer::Ok(value) if reply.id == self.last_id => Ok(value),
+            _ => Err(self.rubbish("the answer is to another question")),
+        }
+    }
+
+    /// Asks, and reads the answer into its type.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn ask<T: DeserializeOwned>(&mut self, request: Request) -> Result<T> {
+        let value = self.call(request, Duration::ZERO)?;
+        serde_json::from_value(value)
+            .map_err(|e| self.rubbish(format_args!("the answer is not understood: {e}")))
+    }
+
+    /// Asks for the status: as it came, and read.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn status(&mut self) -> Result<(Value, Status)> {
+        let value = self.call(Request::Status, Duration::ZERO)?;
+        let status = serde_json::from_value(value.clone())
+            .map_err(|e| self.rubbish(format_args!("the status is not understood: {e}")))?;
+        Ok((value, status))
+    }
+
+    /// Subscribes to the events after a number, or from now on; [`Client::news`] brings them.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn subscribe(&mut self, since: Option<u64>) -> Result<()> {
+        self.call(Request::Subscribe { since }, Duration::ZERO)?;
+        Ok(())
+    }
+
+    /// The next event of a subscription; `None` if none comes before the deadline.
+    ///
+    /// # Errors
+    /// The daemon goes away.
+    pub fn news(&mut self, deadline: Option<Instant>) -> Result<Option<News>> {
+        let Some(line) = self.line(deadline)? else {
+            return Ok(None);
+        };
+        let value: Value = serde_json::from_slice(&line)
+            .map_err(|e| self.rubbish(format_args!("an event is not understood: {e}")))?;
+        let number = |name: &str| value["lagged"][name].as_u64();
+        Ok(Some(match (number("from"), number("next")) {
+            (Some(from), Some(next)) => News::Lagged(from, next),
+            _ => News::Event(value),
+        }))
+    }
+
+    /// The next line without its newline; `None` if it is not whole before the deadline.
+    fn line(&mut self, deadline: Option<Instant>) -> Result<Option<Vec<u8>>> {
+        let mut scanned = 0;
+        loop {
+            if let Some(n) = self.rest[scanned..].iter().position(|b| *b == b'\n') {
+                let after = self.rest.split_off(scanned + n + 1);
+                let mut line = std::mem::replace(&mut self.rest, after);
+                line.pop();
+                return Ok(Some(line));
+            }
+            scanned = self.rest.len();
+            if scanned >= MAX_LINE {
+                return Err(self.rubbish("a line longer than the protocol allows"));
+            }
+            let left = match deadline {
+                None => None,
+                Some(d) => match d.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => return Ok(None),
+                    // Zero would mean for ever, and the kernel rounds down to it.
+                    left => Some(left.max(Duration::from_millis(1))),
+                },
+            };
+            self.stream
+                .set_read_timeout(left)
+                .map_err(|e| self.failed(&e))?;
+            let mut chunk = [0; 8192];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(self.gone()),
+                Ok(n) => self.rest.extend_from_slice(&chunk[..n]),
+                Err(e) => match e.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                        return Err(self.gone());
+                    }
+                    _ => return Err(self.failed(&e)),
+                },
+            }
+        }
+    }
+
+    fn gone(&self) -> Fail {
+        Error::new("talk to", self.path.display(), "clusmgr hung up")
+            .hint("see clusmgrctl status, and the daemon's log")
+            .kind(Kind::NotRunning)
+            .into()
+    }
+}
+
+/// An event with all its fields, if it is one.
+#[must_use]
+pub fn read_event(value: &Value) -> Option<event::Event> {
+    serde_json::from_value(value.clone()).ok()
+}

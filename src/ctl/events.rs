@@ -1,0 +1,189 @@
+//! `events`: what happened, and what happens.
+
+use super::client::{Client, Fail, News, Result, read_event};
+use super::commands::Cli;
+use super::output::Out;
+use super::text::clean;
+use super::{complain, connect, retry_before};
+use crate::event::Severity;
+use crate::sys::term::local_time;
+use crate::wire::{EventsPage, Request};
+use serde_json::Value;
+
+/// How many events are shown if none was named to begin with.
+const LAST: usize = 50;
+
+/// Prints events; gives the exit code.
+pub(super) fn run(
+    cli: &Cli,
+    out: &Out,
+    follow: bool,
+    since: Option<u64>,
+    json: bool,
+) -> Result<u8> {
+    let mut client = connect(cli)?;
+    let mut seen = match since {
+        Some(n) => after(&mut client, out, n, json)?,
+        None => last(&mut client, out, json)?,
+    };
+    if !follow {
+        return Ok(0);
+    }
+    let mut told = false;
+    loop {
+        let e = match stream(cli, out, &mut seen, &mut told, json) {
+            Err(e) => e,
+            Ok(never) => match never {},
+        };
+        if !e.passes() {
+            return Err(e);
+        }
+        // Nothing is lost: it goes on after the last number seen.
+        if !std::mem::replace(&mut told, true) {
+            complain(&format!("{e}; trying again every second"));
+        }
+        retry_before(None);
+    }
+}
+
+/// Prints all events after a number; gives the last one's.
+fn after(client: &mut Client, out: &Out, mut seen: u64, json: bool) -> Result<u64> {
+    loop {
+        let page = page(client, seen)?;
+        if page.gone {
+            gone(seen.saturating_add(1), page.first);
+        }
+        // The newest number where the journal is empty, and not less: the daemon would otherwise
+        // say at once that they are gone.
+        let newest = page.events.iter().filter_map(number).max();
+        for event in &page.events {
+            out.print(&line(event, json))?;
+        }
+        match newest {
+            Some(n) if n > seen => seen = n,
+            _ => return Ok(seen),
+        }
+    }
+}
+
+/// Prints the last few events; gives the last one's number.
+///
+/// Numbers have gaps (a crash leaves reserved ones unused), so it looks back further and further
+/// until it has enough.
+fn last(client: &mut Client, out: &Out, json: bool) -> Result<u64> {
+    let some: EventsPage = client.ask(Request::Events {
+        since: 0,
+        limit: Some(1),
+    })?;
+    let newest = some.last;
+    let mut back = u64::try_from(LAST).unwrap_or(u64::MAX);
+    loop {
+        let from = newest.saturating_sub(back);
+        let mut events = Vec::new();
+        let mut seen = from;
+        let first = loop {
+            let page = page(client, seen)?;
+            match page.events.iter().filter_map(number).max() {
+                Some(n) if n > seen => seen = n,
+                _ => break page.first,
+            }
+            events.extend(page.events);
+            let surplus = events.len().saturating_sub(LAST);
+            events.drain(..surplus);
+        };
+        if events.len() >= LAST || from <= first {
+            for event in &events {
+                out.print(&line(event, json))?;
+            }
+            return Ok(seen.max(newest));
+        }
+        back = back.saturating_mul(4);
+    }
+}
+
+fn page(client: &mut Client, since: u64) -> Result<EventsPage> {
+    client.ask(Request::Events { since, limit: None })
+}
+
+fn number(event: &Value) -> Option<u64> {
+    event.get("seq").and_then(Value::as_u64)
+}
+
+fn stream(
+    cli: &Cli,
+    out: &Out,
+    seen: &mut u64,
+    told: &mut bool,
+    json: bool,
+) -> std::result::Result<std::convert::Infallible, Fail> {
+    let mut client = connect(cli)?;
+    client.subscribe(Some(*seen))?;
+    *told = false;
+    loop {
+        match client.news(None)? {
+            Some(News::Event(event)) => {
+                out.print(&line(&event, json))?;
+                *seen = number(&event).unwrap_or(*seen);
+            }
+            Some(News::Lagged(from, next)) => {
+                gone(from, next);
+                *seen = next.saturating_sub(1);
+            }
+            None => {}
+        }
+    }
+}
+
+fn gone(from: u64, next: u64) {
+    complain(&format!(
+        "read events: those from {from} to {} are gone; it goes on with {next}",
+        next.saturating_sub(1)
+    ));
+}
+
+/// An event as a line: as it came, or in words.
+fn line(value: &Value, json: bool) -> String {
+    let Some(event) = read_event(value).filter(|_| !json) else {
+        // A kind that is younger than this program is shown all the same.
+        return format!("{value}\n");
+    };
+    let severity = match event.note.severity {
+        Severity::Info => "info",
+        Severity::Notice => "notice",
+        Severity::Warning => "warning",
+        Severity::Err => "err",
+        Severity::Crit => "crit",
+    };
+    format!(
+        "{:>6}  {}  {severity:<7} {:<20} {}\n",
+        event.seq,
+        local_time(event.note.at),
+        event.note.kind.as_str(),
+        clean(&event.note.text)
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_event_is_one_clean_line_and_an_unknown_kind_is_shown_as_it_came() {
+        let mut event = json!({
+            "seq": 7, "at": 1_700_000_000_000_u64, "kind": "service.exited",
+            "severity": "err", "text": "killed\nby \u{1b}[2J",
+        });
+        let text = line(&event, false);
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.starts_with("     7  2023-11-1"), "{text}");
+        assert!(
+            text.ends_with("  err     service.exited       killed\u{fffd}by \u{fffd}[2J\n"),
+            "{text}"
+        );
+        assert_eq!(line(&event, true), format!("{event}\n"));
+        event["kind"] = "later.invented".into();
+        assert_eq!(line(&event, false), format!("{event}\n"));
+    }
+}

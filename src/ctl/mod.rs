@@ -1,0 +1,120 @@
+//! `clusmgrctl`, the control tool.
+//!
+//! It knows the protocol and nothing of the daemon's inside. What it can say without the daemon it
+//! says without the daemon.
+
+mod check;
+pub mod client;
+pub mod commands;
+mod events;
+pub mod output;
+mod status;
+pub mod text;
+mod watch;
+
+use crate::error::{Error, Kind};
+use crate::wire::{Request, ServiceState, Status};
+use client::{Client, Fail, Result};
+use commands::{Action, Cli, Stop, Verb};
+use output::Out;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long to wait before a daemon that is away is asked again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// All that the program does.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let out = Out::stdout();
+    let cli = match commands::parse(args) {
+        Ok(cli) => cli,
+        Err(Stop::Show(text)) => {
+            return match out.print(&text) {
+                Ok(()) | Err(Fail::Pipe) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        Err(Stop::Usage(text)) => {
+            complain(&text);
+            return ExitCode::from(Kind::Usage.exit_code());
+        }
+    };
+    let done = match &cli.verb {
+        Verb::Status { watch, wait, json } => status::run(&cli, &out, *watch, *wait, *json),
+        Verb::Act { action, wait } => act(&cli, &out, *action, *wait),
+        Verb::Events {
+            follow,
+            since,
+            json,
+        } => events::run(&cli, &out, *follow, *since, *json),
+        Verb::ConfigShow { json } => show(&cli, &out, Request::ConfigShow, "text", *json),
+        Verb::ConfigCheck { file, json } => check::run(&cli, &out, file.as_deref(), *json),
+        Verb::KeyFingerprint { json } => {
+            show(&cli, &out, Request::KeyFingerprint, "fingerprint", *json)
+        }
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(Fail::Pipe) => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(&e.to_string());
+            ExitCode::from(e.kind().exit_code())
+        }
+    }
+}
+
+/// One line on stderr, under our name. That nobody reads it changes nothing.
+fn complain(text: &str) {
+    let text = text::clean(text);
+    let _ = writeln!(std::io::stderr(), "clusmgrctl: {text}");
+}
+
+fn connect(cli: &Cli) -> Result<Client> {
+    Client::connect(&cli.socket, cli.timeout)
+}
+
+/// Waits before the daemon is asked again; false if the deadline is over.
+fn retry_before(deadline: Option<Instant>) -> bool {
+    let left = deadline.map_or(RETRY, |d| d.saturating_duration_since(Instant::now()));
+    std::thread::sleep(left.min(RETRY));
+    !left.is_zero()
+}
+
+fn act(cli: &Cli, out: &Out, action: Action, wait: Duration) -> Result<u8> {
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let (request, wanted) = match action {
+        Action::Start => (Request::Start { wait_ms }, ServiceState::Running),
+        Action::Stop => (Request::Stop { wait_ms }, ServiceState::Stopped),
+        Action::Restart => (Request::Restart { wait_ms }, ServiceState::Running),
+    };
+    let mut client = connect(cli)?;
+    let value = client.call(request, wait)?;
+    let status: Status =
+        serde_json::from_value(value).map_err(|e| Error::new("read", "the daemon's answer", e))?;
+    if wait.is_zero() && status.service.state != wanted {
+        out.print("clusmgr has the order; clusmgrctl status --wait tells what comes of it\n")?;
+        return Ok(0);
+    }
+    out.print(&format!(
+        "{}\n",
+        output::headline(&status, &out.view(false))
+    ))?;
+    Ok(0)
+}
+
+/// Prints one field of an answer, or all of it as JSON.
+fn show(cli: &Cli, out: &Out, request: Request, field: &str, json: bool) -> Result<u8> {
+    let value = connect(cli)?.call(request, Duration::ZERO)?;
+    match value.get(field).and_then(Value::as_str) {
+        Some(shown) if !json => {
+            let shown = text::clean_lines(shown);
+            let end = if shown.ends_with('\n') { "" } else { "\n" };
+            out.print(&format!("{shown}{end}"))?;
+        }
+        _ => out.json(&value)?,
+    }
+    Ok(0)
+}

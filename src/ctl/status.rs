@@ -1,0 +1,232 @@
+//! `status`: from the daemon, or from its pid file where it is dead.
+
+use super::client::{Fail, Result};
+use super::commands::Cli;
+use super::output::{self, Out};
+use super::{complain, connect, retry_before, watch};
+use crate::error::{Error, Kind};
+use crate::sys::pidfile::{self, Holder};
+use crate::types::Pid;
+use crate::wire::{STATUS_SCHEMA, ServiceState, Status};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Unknown: no permission, no answer.
+const UNKNOWN: u8 = 4;
+
+/// Prints the status; gives the exit code.
+pub(super) fn run(
+    cli: &Cli,
+    out: &Out,
+    watch: bool,
+    wait: Option<Duration>,
+    json: bool,
+) -> Result<u8> {
+    let done = if watch {
+        watch::run(cli, out, json)
+    } else if let Some(wait) = wait {
+        wait_running(cli, out, wait, json)
+    } else {
+        once(cli, out, json)
+    };
+    // What other verbs call a failure of this or that kind is here one of not knowing.
+    done.or_else(|e| match e {
+        Fail::Pipe => Err(e),
+        other => {
+            complain(&other.to_string());
+            Ok(UNKNOWN)
+        }
+    })
+}
+
+fn once(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
+    match connect(cli).and_then(|mut c| c.status()) {
+        Ok((value, status)) => {
+            if json {
+                out.json(&value)?;
+            } else {
+                out.print(&output::status(&status, &out.view(true)))?;
+            }
+            Ok(output::exit_code(&status))
+        }
+        Err(e) if e.kind() == Kind::NotRunning => {
+            let dead = Dead::look(&cli.socket)?;
+            if json {
+                out.json(&dead.json())?;
+            } else {
+                out.print(&format!("{}\n", dead.words()))?;
+            }
+            Ok(dead.exit_code())
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// What the pid file says of a daemon that nobody reaches.
+#[derive(Debug, PartialEq, Eq)]
+struct Dead {
+    found: Found,
+    pid_file: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// There is none: it was stopped, or never started.
+    Nothing,
+    /// It is left from a daemon that crashed.
+    Stale(Option<Pid>),
+    /// A daemon has it, and still does not answer on this socket.
+    Held(Option<Pid>),
+}
+
+impl Dead {
+    /// Looks at the pid file beside a socket.
+    fn look(socket: &Path) -> Result<Dead> {
+        let path = socket.with_file_name("clusmgr.pid");
+        let found = match pidfile::holder(&path)? {
+            Holder::Process(pid) => Found::Held(Some(pid)),
+            Holder::Foreign => Found::Held(None),
+            Holder::Nobody => match pidfile::read_pid(&path) {
+                Ok(None) => Found::Nothing,
+                Ok(Some(pid)) => Found::Stale(Some(pid)),
+                Err(_) => Found::Stale(None),
+            },
+        };
+        Ok(Dead {
+            found,
+            pid_file: path.display().to_string(),
+        })
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self.found {
+            Found::Nothing => 3,
+            Found::Stale(_) => 1,
+            Found::Held(_) => UNKNOWN,
+        }
+    }
+
+    fn words(&self) -> String {
+        let file = super::text::clean(&self.pid_file);
+        let pid = |p: &Option<Pid>| p.map_or_else(String::new, |p| format!(" (pid {p})"));
+        match &self.found {
+            Found::Nothing => "clusmgr does not run.\n\
+                A corosync, if one runs, is watched by nobody.\n\
+                What to do: start clusmgr; it takes over a corosync that runs."
+                .to_owned(),
+            Found::Stale(p) => format!(
+                "clusmgr is dead{}: it crashed or was killed.\n\
+                 It left its pid file {file}.\n\
+                 A corosync, if one runs, goes on and is watched by nobody.\n\
+                 What to do: start clusmgr; it takes over a corosync that runs.",
+                pid(p)
+            ),
+            Found::Held(p) => format!(
+                "clusmgr runs{} but does not listen here.\n\
+                 It holds {file}.\n\
+                 What to do: wait if it is just starting or stopping; name its socket\n\
+                 with --socket if it has another; else look at its log.",
+                pid(p)
+            ),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let (state, pid) = match &self.found {
+            Found::Nothing => ("none", &None),
+            Found::Stale(pid) => ("stale", pid),
+            Found::Held(pid) => ("held", pid),
+        };
+        let running = matches!(self.found, Found::Held(_));
+        json!({
+            "schema": STATUS_SCHEMA,
+            "daemon": {"answers": false, "running": running, "pid": pid, "pid_file": state},
+        })
+    }
+}
+
+/// Waits until corosync runs, by events.
+fn wait_running(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> {
+    let deadline = Instant::now() + wait;
+    loop {
+        match until_running(cli, deadline) {
+            Ok(None) => break,
+            Ok(Some((value, status))) => {
+                if json {
+                    out.json(&value)?;
+                } else {
+                    out.print(&format!(
+                        "{}\n",
+                        output::headline(&status, &out.view(false))
+                    ))?;
+                }
+                return Ok(0);
+            }
+            Err(e) if e.passes() => {
+                if !retry_before(Some(deadline)) {
+                    break;
+                }
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    let code = once(cli, out, json);
+    let e = Error::new(
+        "wait for",
+        "corosync",
+        format_args!("it does not run after {} s", wait.as_secs_f64()),
+    );
+    complain(
+        &e.hint("see clusmgrctl status and clusmgrctl events")
+            .to_string(),
+    );
+    code
+}
+
+/// The status once corosync runs; `None` if it does not before the deadline.
+fn until_running(cli: &Cli, deadline: Instant) -> Result<Option<(Value, Status)>> {
+    // Subscribed before asking: what happens after the answer is in the subscription.
+    let mut events = connect(cli)?;
+    events.subscribe(None)?;
+    let mut asker = connect(cli)?;
+    loop {
+        let (value, status) = asker.status()?;
+        if status.service.state == ServiceState::Running {
+            return Ok(Some((value, status)));
+        }
+        if events.news(Some(deadline))?.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_daemon_that_is_away_is_told_from_one_that_crashed_or_is_deaf() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("clusmgr.sock");
+        let pid_file = dir.path().join("clusmgr.pid");
+        let dead = Dead::look(&socket).unwrap();
+        assert_eq!((&dead.found, dead.exit_code()), (&Found::Nothing, 3));
+        fs::write(&pid_file, "rubbish").unwrap();
+        let dead = Dead::look(&socket).unwrap();
+        assert_eq!((&dead.found, dead.exit_code()), (&Found::Stale(None), 1));
+        fs::write(&pid_file, "4711\n").unwrap();
+        let dead = Dead::look(&socket).unwrap();
+        assert_eq!(dead.found, Found::Stale(Some(Pid(4711))));
+        assert!(dead.words().contains("dead (pid 4711)"), "{}", dead.words());
+        assert_eq!(dead.json()["daemon"]["pid"], 4711);
+        let held = pidfile::PidFile::take(&pid_file).unwrap();
+        let dead = Dead::look(&socket).unwrap();
+        assert_eq!(dead.exit_code(), 4);
+        assert!(dead.words().starts_with("clusmgr runs"), "{}", dead.words());
+        drop(held);
+        assert_eq!(Dead::look(&socket).unwrap().found, Found::Nothing);
+    }
+}

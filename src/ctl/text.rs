@@ -1,0 +1,160 @@
+//! Words on a screen: cleaned, wrapped, coloured.
+
+use std::fmt::Write as _;
+
+/// Text of another's with every character replaced that could do something to a terminal, or turn
+/// the text around.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if harmful(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// As [`clean`], but lines stay lines and tabs stay tabs.
+#[must_use]
+pub fn clean_lines(text: &str) -> String {
+    let keep = |c: char| c == '\n' || c == '\t';
+    text.chars()
+        .map(|c| {
+            if harmful(c) && !keep(c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+fn harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// For [`wrap`], a space at which no line may end.
+pub const NO_BREAK: &str = "\u{a0}";
+
+/// Breaks text into lines of at most `width` characters, at spaces where it can.
+#[must_use]
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(10);
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ').filter(|w| !w.is_empty()) {
+        let mut letters: Vec<char> = word.chars().collect();
+        if used > 0 && used + 1 + letters.len() > width {
+            lines.push(String::new());
+            used = 0;
+        }
+        // A path can be longer than any line.
+        while letters.len() > width {
+            let rest = letters.split_off(width);
+            if let Some(line) = lines.last_mut() {
+                line.extend(letters);
+            }
+            lines.push(String::new());
+            letters = rest;
+        }
+        if let Some(line) = lines.last_mut() {
+            if used > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            used += letters.len();
+            line.extend(letters);
+        }
+    }
+    for line in &mut lines {
+        *line = line.replace(NO_BREAK, " ");
+    }
+    lines
+}
+
+/// A length of time, in its two largest units: `2 m 5 s`.
+#[must_use]
+pub fn span(ms: u64) -> String {
+    let s = ms / 1000;
+    let units = [
+        (s / 86_400, "d"),
+        (s / 3600 % 24, "h"),
+        (s / 60 % 60, "m"),
+        (s % 60, "s"),
+    ];
+    let Some(first) = units.iter().position(|u| u.0 > 0) else {
+        return if ms > 0 {
+            format!("{ms} ms")
+        } else {
+            "0 s".to_owned()
+        };
+    };
+    let mut text = String::new();
+    for (n, unit) in units.iter().skip(first).take(2).filter(|u| u.0 > 0) {
+        let gap = if text.is_empty() { "" } else { " " };
+        // Writing to a String does not fail.
+        let _ = write!(text, "{gap}{n} {unit}");
+    }
+    text
+}
+
+/// A colour, where colours are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// As it should be.
+    Green,
+    /// Worth a look.
+    Yellow,
+    /// Not working.
+    Red,
+}
+
+/// Puts text in a colour.
+#[must_use]
+pub fn paint(text: &str, colour: Colour, wanted: bool) -> String {
+    let code = match colour {
+        Colour::Green => 32,
+        Colour::Yellow => 33,
+        Colour::Red => 31,
+    };
+    if wanted {
+        format!("\x1b[1;{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_steer_a_terminal_is_replaced() {
+        assert_eq!(
+            clean("a\x1b[2Jb\n\u{9b}c\u{202e}d\u{7f}ü"),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d\u{fffd}ü"
+        );
+        assert_eq!(clean_lines("a\n\tb\r"), "a\n\tb\u{fffd}");
+    }
+
+    #[test]
+    fn lines_break_at_spaces_and_inside_words_only_if_they_must() {
+        assert_eq!(wrap("one two three four", 10), ["one two", "three four"]);
+        assert_eq!(wrap("a 123456789012345", 10), ["a", "1234567890", "12345"]);
+        assert_eq!(wrap("", 10), [""]);
+        assert_eq!(wrap("1234567890 b", 10), ["1234567890", "b"]);
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        for (ms, text) in [
+            (0, "0 s"),
+            (120, "120 ms"),
+            (59_999, "59 s"),
+            (125_000, "2 m 5 s"),
+            (3_600_000, "1 h"),
+            (90_061_000, "1 d 1 h"),
+            (86_400_000 + 5000, "1 d"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `status --watch`: the status anew whenever something happens.
+
+use super::client::{Client, Fail, Result};
+use super::commands::Cli;
+use super::output::{self, Out};
+use super::text::{clean, wrap};
+use super::{connect, retry_before};
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+/// Events that come within this time of one another are shown by one refresh.
+const TOGETHER: Duration = Duration::from_millis(100);
+
+/// Shows the status until interrupted. A daemon that goes away is waited for.
+pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
+    let mut screen = Screen {
+        out,
+        json,
+        last: String::new(),
+        cleared: false,
+    };
+    let mut told = String::new();
+    loop {
+        let (e, shown) = match session(cli, &mut screen) {
+            (Err(e), shown) => (e, shown),
+            (Ok(never), _) => match never {},
+        };
+        if !e.passes() {
+            return Err(e);
+        }
+        // The same outage is told once, not every second.
+        let text = e.to_string();
+        if shown || told != text {
+            screen.away(&e)?;
+            told = text;
+        }
+        retry_before(None);
+    }
+}
+
+/// One connection's worth; also whether anything was shown.
+fn session(cli: &Cli, screen: &mut Screen<'_>) -> (Result<Infallible>, bool) {
+    let mut shown = false;
+    let mut serve = || -> Result<Infallible> {
+        // One connection for events, another to ask: a stream takes no more requests. Subscribed
+        // first, so that nothing falls between the two.
+        let mut events = connect(cli)?;
+        events.subscribe(None)?;
+        let mut asker = connect(cli)?;
+        loop {
+            screen.status(&mut asker)?;
+            shown = true;
+            events.news(None)?;
+            let pause = Instant::now() + TOGETHER;
+            while events.news(Some(pause))?.is_some() {}
+        }
+    };
+    let end = serve();
+    (end, shown)
+}
+
+struct Screen<'a> {
+    out: &'a Out,
+    json: bool,
+    /// The last status, to stay on the screen while the daemon is away.
+    last: String,
+    cleared: bool,
+}
+
+impl Screen<'_> {
+    fn status(&mut self, asker: &mut Client) -> Result<()> {
+        let (value, status) = asker.status()?;
+        if self.json {
+            return self.out.print(&format!("{value}\n"));
+        }
+        // No "2 m ago": nothing would correct it until the next event.
+        self.last = output::status(&status, &self.out.view(false));
+        let text = self.last.clone();
+        self.frame(&text)
+    }
+
+    fn away(&mut self, e: &Fail) -> Result<()> {
+        if self.json {
+            super::complain(&format!("{e}; trying again every second"));
+            return Ok(());
+        }
+        let view = self.out.view(false);
+        let since = (view.time)(view.now);
+        let said = format!(
+            "Since {since} clusmgr does not answer: {}; trying again every second.",
+            clean(&e.to_string())
+        );
+        let mut text = wrap(&said, view.width).join("\n");
+        text.push('\n');
+        if self.out.terminal && !self.last.is_empty() {
+            let _ = write!(text, "\nWhat it last said:\n\n{}", self.last);
+        }
+        self.frame(&text)
+    }
+
+    /// Writes over the last frame, in one write and without blanking the screen first: nothing
+    /// flickers. Where there is no terminal, below it.
+    fn frame(&mut self, text: &str) -> Result<()> {
+        if !self.out.terminal {
+            return self.out.print(&format!("{text}\n"));
+        }
+        let clear = if std::mem::replace(&mut self.cleared, true) {
+            ""
+        } else {
+            "\x1b[2J"
+        };
+        let lines = text.replace('\n', "\x1b[K\n");
+        self.out.print(&format!("{clear}\x1b[H{lines}\x1b[J"))
+    }
+}

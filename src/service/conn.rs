@@ -1,0 +1,236 @@
+//! One client of the local service, on a thread of its own.
+
+use super::dispatch::{Caller, dispatch, read_request, refuse};
+use super::line::Lines;
+use super::local::{Limits, Shared};
+use super::table::End;
+use super::{Manager, follow};
+use crate::error::{Error, Kind};
+use crate::event::Listen;
+use crate::sys::ready::{Want, wait};
+use crate::sys::wake::Waker;
+use crate::wire::{Answer, MAX_LINE, PROTO, ReplyLine, Request};
+use serde_json::json;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What other threads reach a connection by.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Non-blocking.
+    pub(super) stream: Arc<UnixStream>,
+    /// Ends the connection's wait: it has to end, or there is an event for it.
+    pub(super) waker: Waker,
+}
+
+impl Listen for Slot {
+    fn something_new(&self) {
+        self.waker.wake();
+    }
+}
+
+/// A connection; [`Conn::serve`] is its thread.
+pub(super) struct Conn {
+    pub(super) id: u64,
+    pub(super) slot: Arc<Slot>,
+    pub(super) caller: Caller,
+    pub(super) shared: Arc<Shared>,
+    pub(super) manager: Arc<dyn Manager>,
+    pub(super) greeted: bool,
+}
+
+/// The connection is over. Whatever was to be said has been said.
+pub(super) struct Over;
+
+impl Conn {
+    /// Serves the client until one of both ends it.
+    pub(super) fn serve(mut self) {
+        let Over = self.requests();
+        self.shared.leave(self.id);
+    }
+
+    fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+
+    fn requests(&mut self) -> Over {
+        let mut lines = Lines::default();
+        loop {
+            while let Some(line) = lines.next(Instant::now()) {
+                if let Err(over) = self.request(&line) {
+                    return over;
+                }
+            }
+            if lines.too_long() {
+                let e = Error::new(
+                    "read",
+                    "request",
+                    format_args!("a line over {MAX_LINE} bytes"),
+                );
+                return self.farewell(&e.kind(Kind::Usage));
+            }
+            if let Some(end) = self.shared.end(self.id) {
+                return self.ended(end);
+            }
+            if let Err(over) = self.read(&mut lines) {
+                return over;
+            }
+        }
+    }
+
+    /// Waits for bytes and reads some.
+    fn read(&mut self, lines: &mut Lines) -> Result<(), Over> {
+        let deadline = lines.begun().map(|b| b + self.limits().half_line);
+        let what = [
+            (self.slot.stream.as_fd(), Want::Read),
+            (self.slot.waker.as_fd(), Want::Read),
+        ];
+        let [client, woken] = wait(what, deadline).map_err(|_| Over)?;
+        if woken.ready {
+            self.slot.waker.clear();
+        }
+        // Asked of the clock and not of the wait: who sends a byte now and then is late too.
+        if deadline.is_some_and(|d| Instant::now() >= d) {
+            let cause = "half a line, and no more of it in time";
+            return Err(self.farewell(&Error::new("read", "request", cause).kind(Kind::TimedOut)));
+        }
+        if !client.ready && !client.ended {
+            return Ok(());
+        }
+        let mut chunk = [0; 4096];
+        match (&*self.slot.stream).read(&mut chunk) {
+            Ok(0) if lines.begun().is_some() => {
+                let cause = "it ends without a newline";
+                Err(self.farewell(&Error::new("read", "request", cause).kind(Kind::Usage)))
+            }
+            Ok(0) => Err(Over),
+            Ok(n) => {
+                lines.push(&chunk[..n], Instant::now());
+                Ok(())
+            }
+            Err(e) if would_block(&e) => Ok(()),
+            Err(_) => Err(Over),
+        }
+    }
+
+    fn request(&mut self, line: &[u8]) -> Result<(), Over> {
+        if let Err(end) = self.shared.begin(self.id) {
+            return Err(self.ended(end));
+        }
+        let (id, answer) = match read_request(line) {
+            Err((id, e)) => (id, refuse(&e)),
+            Ok(r) => match r.request {
+                Request::Subscribe { since } => return self.subscribe(r.id, since),
+                request => (
+                    r.id,
+                    dispatch(self.manager.as_ref(), &request, &self.caller),
+                ),
+            },
+        };
+        self.reply(id, answer)?;
+        self.shared.done(self.id);
+        Ok(())
+    }
+
+    fn subscribe(&mut self, id: u64, since: Option<u64>) -> Result<(), Over> {
+        if !self.shared.subscribe(self.id) {
+            let max = self.limits().subscribers;
+            let e = Error::new(
+                "subscribe",
+                "events",
+                format_args!("{max} clients do so already"),
+            )
+            .hint("end one of them, or read by \"events\"")
+            .kind(Kind::Busy);
+            self.reply(id, refuse(&e))?;
+            self.shared.done(self.id);
+            return Ok(());
+        }
+        let hub = self.manager.hub();
+        let latest = hub.latest();
+        // A number that was never used (of another node, or from before the state was lost) would
+        // leave the client without events for ever; `from` tells it where it really begins.
+        let after = since.unwrap_or(latest).min(latest);
+        self.reply(id, Answer::Ok(json!({"from": after.saturating_add(1)})))?;
+        Err(follow::follow(self, &hub, after))
+    }
+
+    fn reply(&mut self, id: u64, answer: Answer) -> Result<(), Over> {
+        let proto = (!std::mem::replace(&mut self.greeted, true)).then_some(PROTO);
+        let mut text = reply_line(id, proto, answer);
+        if text.len() > MAX_LINE {
+            let e = Error::new("write", "the answer", "it is longer than a line may be");
+            text = reply_line(id, proto, refuse(&e));
+        }
+        self.send(text.as_bytes())
+    }
+
+    /// The last thing that is said.
+    fn farewell(&mut self, e: &Error) -> Over {
+        match self.reply(0, refuse(e)) {
+            Ok(()) | Err(Over) => Over,
+        }
+    }
+
+    fn ended(&mut self, end: End) -> Over {
+        match end {
+            // A client that waits for nothing finds the end of the stream when it next looks.
+            End::Stopping => Over,
+            End::Evicted => {
+                let e = Error::new("serve", "client", "all places are taken, and it was idle");
+                let e = e.hint("connect again").kind(Kind::Busy);
+                let proto = (!self.greeted).then_some(PROTO);
+                // Not one moment of waiting: the place is given away already.
+                let _ = (&*self.slot.stream).write(reply_line(0, proto, refuse(&e)).as_bytes());
+                Over
+            }
+        }
+    }
+
+    /// Writes all of it, or ends the connection: with the write deadline over the client is not
+    /// reading, and must not cost anything for longer.
+    pub(super) fn send(&self, bytes: &[u8]) -> Result<(), Over> {
+        send_by(&self.slot.stream, bytes, self.limits().write)
+    }
+}
+
+fn send_by(mut stream: &UnixStream, mut bytes: &[u8], time: Duration) -> Result<(), Over> {
+    let deadline = Instant::now() + time;
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(n) => bytes = &bytes[n..],
+            Err(e) if would_block(&e) => {
+                let [got] =
+                    wait([(stream.as_fd(), Want::Write)], Some(deadline)).map_err(|_| Over)?;
+                if !got.ready || Instant::now() >= deadline {
+                    return Err(Over);
+                }
+            }
+            Err(_) => return Err(Over),
+        }
+    }
+    Ok(())
+}
+
+/// Not now, but maybe later.
+pub(super) fn would_block(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// A reply with its newline.
+pub(super) fn reply_line(id: u64, proto: Option<u32>, answer: Answer) -> String {
+    let reply = ReplyLine { id, proto, answer };
+    // Maps with string keys and no custom types always serialise; an empty line would break the
+    // protocol, so the improbable is told as what it is.
+    let mut text = serde_json::to_string(&reply).unwrap_or_else(|_| {
+        format!(r#"{{"id":{id},"err":{{"code":"failed","message":"write the answer: failed"}}}}"#)
+    });
+    text.push('\n');
+    text
+}

@@ -1,0 +1,126 @@
+//! From a request to its answer, whatever way it came.
+
+use super::{Command, Manager};
+use crate::error::{Error, Kind, Result};
+use crate::sys::host;
+use crate::wire::{Answer, EventsPage, MAX_EVENTS, MAX_LINE, Request, RequestLine, WireError};
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt;
+use std::time::Duration;
+
+/// Longest time that a request may wait for its outcome.
+pub const MAX_WAIT: Duration = Duration::from_secs(600);
+/// Room in a line for everything around the events.
+const ENVELOPE: usize = 4096;
+
+/// Who asks, in the kernel's words (`SO_PEERCRED`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// Effective user id when it connected.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Process id; 0 if it is in a pid namespace that we do not see.
+    pub pid: i32,
+}
+
+impl Caller {
+    /// Whether it may change something: root, and who could do anything with this process anyway,
+    /// as its user (that is someone else only where the daemon itself does not run as root).
+    fn may_change(&self) -> bool {
+        self.uid == 0 || self.uid == host::own_uid()
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {} pid {}", self.uid, self.pid)
+    }
+}
+
+/// Answers one request. `subscribe` is not among them: it is no answer but a stream, and the
+/// connection's.
+pub fn dispatch(manager: &dyn Manager, request: &Request, caller: &Caller) -> Answer {
+    match answer(manager, request, caller) {
+        Ok(value) => Answer::Ok(value),
+        Err(e) => refuse(&e),
+    }
+}
+
+/// An error as an answer.
+#[must_use]
+pub fn refuse(e: &Error) -> Answer {
+    Answer::Err(WireError::from(e))
+}
+
+fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<Value> {
+    let command = |command: Command, wait_ms: u64| {
+        if !caller.may_change() {
+            return Err(Error::new(
+                command.as_str(),
+                "corosync",
+                format_args!("only root may change something here, and {caller} asks"),
+            )
+            .hint("ask again as root")
+            .kind(Kind::Denied));
+        }
+        let wait = Duration::from_millis(wait_ms).min(MAX_WAIT);
+        json(&manager.command(command, &caller.to_string(), wait)?)
+    };
+    match request {
+        Request::Status => json(&manager.status()),
+        Request::Start { wait_ms } => command(Command::Start, *wait_ms),
+        Request::Stop { wait_ms } => command(Command::Stop, *wait_ms),
+        Request::Restart { wait_ms } => command(Command::Restart, *wait_ms),
+        Request::Events { since, limit } => {
+            let limit = limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
+            json(&fit(manager.events_since(*since, limit)?))
+        }
+        Request::ConfigShow => manager.config_show(),
+        Request::ConfigCheck => json(&manager.config_check()?),
+        Request::KeyFingerprint => manager.key_fingerprint(),
+        Request::Subscribe { .. } => {
+            Err(Error::new("subscribe", "", "not possible here").kind(Kind::Usage))
+        }
+    }
+}
+
+/// Leaves off the newest events of a page that would not fit in a line; the client asks for them
+/// next, as it asks for what is beyond the limit.
+fn fit(mut page: EventsPage) -> EventsPage {
+    let mut room = MAX_LINE - ENVELOPE;
+    let fitting = page.events.iter().take_while(|e| {
+        let size = serde_json::to_string(e).map_or(0, |s| s.len() + 1);
+        let fits = size <= room;
+        room = room.saturating_sub(size);
+        fits
+    });
+    let n = fitting.count();
+    page.events.truncate(n);
+    page
+}
+
+fn json(what: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(what).map_err(|e| Error::new("write", "the answer", e))
+}
+
+/// Reads a request line, its newline taken off. What fails gives the id, if that much could be
+/// read, and what to answer.
+///
+/// # Errors
+/// It is not UTF-8, not JSON, or no request.
+pub fn read_request(line: &[u8]) -> std::result::Result<RequestLine, (u64, Error)> {
+    let wrong = |cause: &dyn fmt::Display| {
+        Error::new("read", "request", cause)
+            .hint("send one JSON object a line, as {\"id\":1,\"req\":\"status\"}")
+            .kind(Kind::Usage)
+    };
+    let text = std::str::from_utf8(line).map_err(|e| (0, wrong(&format_args!("no UTF-8: {e}"))))?;
+    serde_json::from_str::<RequestLine>(text).map_err(|e| {
+        let id = serde_json::from_str::<Value>(text)
+            .ok()
+            .and_then(|v| v.get("id").and_then(Value::as_u64));
+        (id.unwrap_or(0), wrong(&e))
+    })
+}

@@ -1,0 +1,116 @@
+//! A connection that has become a stream of events.
+
+use super::conn::{Conn, Over, Slot, would_block};
+use crate::event::{Follow, Hub, Listen};
+use crate::sys::ready::{Want, wait};
+use crate::wire::MAX_EVENTS;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// Sends every event after number `after`, until the client hangs up, the hub is closed or the
+/// service stops; in the last two cases not before it has sent what there is.
+///
+/// It waits for the client and the hub in one poll without a deadline, so a quiet subscriber costs
+/// no wake-up at all, and its hanging up is seen at once.
+pub(super) fn follow(conn: &Conn, hub: &Hub, mut after: u64) -> Over {
+    let weak: Weak<Slot> = Arc::downgrade(&conn.slot);
+    let listener: Weak<dyn Listen> = weak;
+    hub.listen(listener);
+    let mut hears = true;
+    loop {
+        // Cleared before the hub is asked: what comes in between wakes the wait below.
+        conn.slot.waker.clear();
+        let ending = conn.shared.end(conn.id).is_some();
+        let sent = match hub.wait_after(after, Instant::now()) {
+            Follow::Lines(lines) => lines
+                .into_iter()
+                .try_for_each(|(seq, line)| send_event(conn, &mut after, seq, &line)),
+            Follow::Behind => catch_up(conn, hub, &mut after),
+            Follow::Closed => Err(Over),
+            Follow::Nothing if ending => Err(Over),
+            Follow::Nothing => rest(conn, &mut hears),
+        };
+        if let Err(over) = sent {
+            return over;
+        }
+    }
+}
+
+fn send_event(conn: &Conn, after: &mut u64, seq: u64, line: &str) -> Result<(), Over> {
+    let mut text = String::with_capacity(line.len() + 1);
+    text.push_str(line);
+    text.push('\n');
+    conn.send(text.as_bytes())?;
+    *after = seq;
+    Ok(())
+}
+
+/// Reads from the journal what has left memory, and says so where the journal has it no more.
+fn catch_up(conn: &Conn, hub: &Hub, after: &mut u64) -> Result<(), Over> {
+    // Asked before the journal is read: what leaves memory after this is in the journal, or lost
+    // the next time round.
+    let in_memory = hub.oldest().unwrap_or_else(|| hub.latest() + 1);
+    let page = match conn.manager.events_since(*after, MAX_EVENTS) {
+        Ok(page) => page,
+        Err(e) => {
+            log::warn!("{e}");
+            return lagged(conn, after, in_memory);
+        }
+    };
+    if page.gone && page.first > *after + 1 {
+        lagged(conn, after, page.first)?;
+    }
+    let mut found = false;
+    for event in &page.events {
+        let Some(seq) = event.get("seq").and_then(Value::as_u64) else {
+            continue;
+        };
+        if seq > *after {
+            found = true;
+            send_event(conn, after, seq, &event.to_string())?;
+        }
+    }
+    if found {
+        return Ok(());
+    }
+    // The journal has nothing after this number, though there was something: it could not be
+    // written.
+    lagged(conn, after, in_memory)
+}
+
+/// Says that the events before `next` are lost, and goes on from there.
+fn lagged(conn: &Conn, after: &mut u64, next: u64) -> Result<(), Over> {
+    let from = *after + 1;
+    if next > from {
+        let text = format!("{}\n", json!({"lagged": {"from": from, "next": next}}));
+        conn.send(text.as_bytes())?;
+        *after = next - 1;
+    }
+    Ok(())
+}
+
+/// Waits for an event, the end of the service or of the client. What the client says is read and
+/// forgotten; that it will say nothing more (`hears` turns false) is no reason to leave it.
+fn rest(conn: &Conn, hears: &mut bool) -> Result<(), Over> {
+    let want = if *hears { Want::Read } else { Want::End };
+    let what = [
+        (conn.slot.stream.as_fd(), want),
+        (conn.slot.waker.as_fd(), Want::Read),
+    ];
+    let [client, _] = wait(what, None).map_err(|_| Over)?;
+    if client.ended {
+        return Err(Over);
+    }
+    if client.ready {
+        match (&*conn.slot.stream).read(&mut [0; 512]) {
+            Ok(0) => *hears = false,
+            Ok(_) => {}
+            Err(e) if would_block(&e) => {}
+            Err(_) => return Err(Over),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The services: how clients reach the manager. They know the protocol, and nothing of drivers.
+
+mod conn;
+pub mod dispatch;
+mod follow;
+mod line;
+pub mod local;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use dispatch::{Caller, dispatch};
+pub use local::LocalService;
+
+pub use crate::mgr::Command;
+
+use crate::error::Result;
+use crate::event::Hub;
+use crate::mgr;
+use crate::wire::{CheckReport, EventsPage, Status};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// All that a service needs of the manager. Called from many threads at once, none of which holds
+/// a lock.
+pub trait Manager: Send + Sync {
+    /// The state of this node; does not block.
+    fn status(&self) -> Status;
+
+    /// Takes a command and waits at most `wait` for what comes of it; with no time at all it returns
+    /// when the command is taken. `caller` is for the log: `uid 0 pid 123`.
+    ///
+    /// # Errors
+    /// The command was refused or failed, or did not succeed in time
+    /// ([`crate::error::Kind::TimedOut`]).
+    fn command(&self, command: Command, caller: &str, wait: Duration) -> Result<Status>;
+
+    /// Journaled events with a greater number than `since`, at most `limit`.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    fn events_since(&self, since: u64, limit: usize) -> Result<EventsPage>;
+
+    /// Where new events appear.
+    fn hub(&self) -> Arc<Hub>;
+
+    /// `{"text":…,"source":…}`, secrets replaced.
+    ///
+    /// # Errors
+    /// There is no configuration ([`crate::error::Kind::NotConfigured`]).
+    fn config_show(&self) -> Result<Value>;
+
+    /// Checks the live corosync.conf.
+    ///
+    /// # Errors
+    /// It cannot be read; findings are no error.
+    fn config_check(&self) -> Result<CheckReport>;
+
+    /// `{"fingerprint":…}`.
+    ///
+    /// # Errors
+    /// There is no key.
+    fn key_fingerprint(&self) -> Result<Value>;
+}
+
+impl Manager for mgr::Manager {
+    fn status(&self) -> Status {
+        mgr::Manager::status(self)
+    }
+
+    fn command(&self, command: Command, caller: &str, wait: Duration) -> Result<Status> {
+        mgr::Manager::command(self, command, caller, wait)?;
+        Ok(mgr::Manager::status(self))
+    }
+
+    fn events_since(&self, since: u64, limit: usize) -> Result<EventsPage> {
+        let page = self.journal().read_since(since, limit);
+        let events = page
+            .lines
+            .iter()
+            .filter_map(|l| serde_json::from_str(l).ok())
+            .collect();
+        let last = mgr::Manager::hub(self).latest();
+        let first = page.first_available.unwrap_or(0);
+        Ok(EventsPage {
+            first,
+            last,
+            gone: last > since && (first == 0 || first > since.saturating_add(1)),
+            events,
+        })
+    }
+
+    fn hub(&self) -> Arc<Hub> {
+        mgr::Manager::hub(self)
+    }
+
+    fn config_show(&self) -> Result<Value> {
+        let data = self.driver_data();
+        Ok(json!({"text": data.config_show()?, "source": data.config_status().path}))
+    }
+
+    fn config_check(&self) -> Result<CheckReport> {
+        self.driver_data().config_check()
+    }
+
+    fn key_fingerprint(&self) -> Result<Value> {
+        Ok(json!({"fingerprint": self.driver_data().key_fingerprint()?}))
+    }
+}
+
+impl mgr::ServiceHandle for LocalService {
+    fn stop(self: Box<Self>) {
+        if !LocalService::stop(*self) {
+            log::warn!("the local service did not end in time");
+        }
+    }
+}

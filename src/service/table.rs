@@ -1,0 +1,214 @@
+//! Who is connected: places, and who has to give up theirs. No I/O happens here.
+
+use super::dispatch::Caller;
+use std::collections::BTreeMap;
+
+/// Why a connection has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Another client needed the place.
+    Evicted,
+    /// The service stops.
+    Stopping,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// Nothing since a turn of [`Table::clock`].
+    Idle(u64),
+    Request,
+    Subscription,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    caller: Caller,
+    doing: Doing,
+    end: Option<End>,
+    handle: T,
+}
+
+/// The places; `T` is how a connection is reached.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    places: BTreeMap<u64, Place<T>>,
+    /// Counts what happens; who was idle since a smaller number is idle for longer.
+    clock: u64,
+    max: usize,
+    max_subscribers: usize,
+    stopping: bool,
+}
+
+/// What becomes of a client that has just connected.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission<T> {
+    /// It has a place, under this number.
+    Free(u64),
+    /// It has a place, and this other one loses its own and is to be woken.
+    Instead(u64, T),
+    /// All places are taken by clients that are being served.
+    Full,
+}
+
+impl<T: Clone> Table<T> {
+    pub(super) fn new(max: usize, max_subscribers: usize) -> Table<T> {
+        Table {
+            places: BTreeMap::new(),
+            clock: 0,
+            max,
+            max_subscribers,
+            stopping: false,
+        }
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Finds a place for a client, at the cost of the longest idle one if need be; root's
+    /// connections are closed last.
+    pub(super) fn admit(&mut self, caller: Caller, handle: T) -> Admission<T> {
+        let taken = self.places.values().filter(|p| p.end.is_none()).count();
+        let mut evicted = None;
+        if taken >= self.max {
+            let victim = self
+                .places
+                .values_mut()
+                .filter(|p| p.end.is_none())
+                .filter_map(|p| match p.doing {
+                    Doing::Idle(since) => Some(((p.caller.uid == 0, since), p)),
+                    Doing::Request | Doing::Subscription => None,
+                })
+                .min_by_key(|(order, _)| *order);
+            let Some((_, place)) = victim else {
+                return Admission::Full;
+            };
+            place.end = Some(End::Evicted);
+            evicted = Some(place.handle.clone());
+        }
+        let id = self.tick();
+        let place = Place {
+            caller,
+            doing: Doing::Idle(id),
+            end: self.stopping.then_some(End::Stopping),
+            handle,
+        };
+        self.places.insert(id, place);
+        match evicted {
+            Some(other) => Admission::Instead(id, other),
+            None => Admission::Free(id),
+        }
+    }
+
+    /// A request begins; the reason if it is too late for one.
+    pub(super) fn begin(&mut self, id: u64) -> Result<(), End> {
+        match self.places.get_mut(&id) {
+            Some(Place { end: Some(end), .. }) => Err(*end),
+            Some(place) => {
+                place.doing = Doing::Request;
+                Ok(())
+            }
+            None => Err(End::Stopping),
+        }
+    }
+
+    /// It was answered.
+    pub(super) fn done(&mut self, id: u64) {
+        let now = self.tick();
+        if let Some(place) = self.places.get_mut(&id) {
+            place.doing = Doing::Idle(now);
+        }
+    }
+
+    /// The connection becomes a stream of events; false if there are too many.
+    pub(super) fn subscribe(&mut self, id: u64) -> bool {
+        let n = self
+            .places
+            .values()
+            .filter(|p| p.doing == Doing::Subscription)
+            .count();
+        if n >= self.max_subscribers {
+            return false;
+        }
+        if let Some(place) = self.places.get_mut(&id) {
+            place.doing = Doing::Subscription;
+        }
+        true
+    }
+
+    /// Whether a connection has to end.
+    pub(super) fn end(&self, id: u64) -> Option<End> {
+        self.places.get(&id).map_or(Some(End::Stopping), |p| p.end)
+    }
+
+    /// It has ended.
+    pub(super) fn leave(&mut self, id: u64) {
+        self.places.remove(&id);
+    }
+
+    /// All have to end, and are to be woken.
+    pub(super) fn stop(&mut self) {
+        self.stopping = true;
+        for place in self.places.values_mut() {
+            place.end.get_or_insert(End::Stopping);
+        }
+    }
+
+    pub(super) fn handles(&self) -> Vec<T> {
+        self.places.values().map(|p| p.handle.clone()).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(uid: u32) -> Caller {
+        Caller {
+            uid,
+            gid: uid,
+            pid: 1,
+        }
+    }
+
+    fn admit(t: &mut Table<char>, uid: u32, name: char) -> Admission<char> {
+        t.admit(caller(uid), name)
+    }
+
+    #[test]
+    fn the_longest_idle_one_goes_first_and_root_last() {
+        let mut t = Table::new(3, 1);
+        assert_eq!(admit(&mut t, 0, 'r'), Admission::Free(1));
+        assert_eq!(admit(&mut t, 9, 'a'), Admission::Free(2));
+        assert_eq!(admit(&mut t, 9, 'b'), Admission::Free(3));
+        t.begin(2).unwrap_or_else(|e| panic!("{e:?}"));
+        t.done(2);
+        assert_eq!(admit(&mut t, 9, 'c'), Admission::Instead(5, 'b'));
+        assert_eq!(t.begin(3), Err(End::Evicted));
+        assert_eq!(admit(&mut t, 0, 'd'), Admission::Instead(6, 'a'));
+        assert_eq!(admit(&mut t, 0, 'e'), Admission::Instead(7, 'c'));
+        assert_eq!(admit(&mut t, 9, 'f'), Admission::Instead(8, 'r'));
+    }
+
+    #[test]
+    fn who_is_served_keeps_the_place() {
+        let mut t = Table::new(2, 1);
+        admit(&mut t, 9, 'a');
+        admit(&mut t, 9, 'b');
+        assert_eq!(t.begin(1), Ok(()));
+        assert!(t.subscribe(2));
+        assert!(!t.subscribe(1), "one subscriber at most");
+        assert_eq!(admit(&mut t, 0, 'c'), Admission::Full);
+        t.leave(2);
+        assert_eq!(admit(&mut t, 0, 'c'), Admission::Free(3));
+        t.stop();
+        assert_eq!(t.end(1), Some(End::Stopping));
+        assert_eq!(t.len(), 2);
+    }
+}

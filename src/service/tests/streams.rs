@@ -1,0 +1,146 @@
+//! Subscribers, full houses and the end.
+
+use super::*;
+
+#[test]
+fn more_than_32_subscribers_are_refused_and_still_served() {
+    let bed = Bed::plain();
+    let mut some: Vec<Client> = (0..32).map(|_| bed.client()).collect();
+    for c in &mut some {
+        assert_eq!(c.ask(r#"{"id":1,"req":"subscribe"}"#)["ok"]["from"], 1);
+    }
+    let mut late = bed.client();
+    assert_eq!(code(&late.ask(r#"{"id":1,"req":"subscribe"}"#)), "busy");
+    assert_eq!(late.ask(STATUS)["ok"]["schema"], 1);
+    drop(some);
+    let end = Instant::now() + SOON;
+    while late.ask(r#"{"id":1,"req":"subscribe"}"#)["ok"].is_null() {
+        assert!(Instant::now() < end, "that they hung up is not noticed");
+        std::thread::yield_now();
+    }
+    bed.stop();
+}
+
+#[test]
+fn with_all_places_in_use_a_newcomer_is_told_so() {
+    let limits = Limits {
+        clients: 2,
+        ..Limits::default()
+    };
+    let bed = Bed::new(&Fake::new(64, 0), limits);
+    let mut c = [bed.client(), bed.client()];
+    for c in &mut c {
+        c.ask(r#"{"req":"subscribe"}"#);
+    }
+    let mut third = bed.client();
+    let told = third.line().unwrap();
+    assert_eq!((code(&told), &told["proto"]), ("busy", &json!(1)));
+    assert_eq!(third.line(), None);
+    bed.stop();
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_dropped_and_another_gets_all_in_order() {
+    const N: u64 = 3000;
+    let limits = Limits {
+        write: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let bed = Bed::new(&Fake::new(16, 500), limits);
+    let (mut slow, mut quick) = (bed.client(), bed.client());
+    slow.ask(r#"{"req":"subscribe"}"#);
+    quick.ask(r#"{"req":"subscribe","since":0}"#);
+    for seq in 1..=N {
+        bed.manager.publish(seq);
+    }
+    for seq in 1..=N {
+        assert_eq!(quick.line().unwrap()["seq"], seq);
+    }
+    // It reads now, but its place is gone already, so the stream ends before the last event.
+    let end = Instant::now() + SOON;
+    while bed.service.connections() > 1 {
+        assert!(Instant::now() < end, "it is still there");
+        std::thread::yield_now();
+    }
+    let got = std::iter::from_fn(|| {
+        let mut text = String::new();
+        slow.0.read_line(&mut text).ok().filter(|n| *n > 0)
+    });
+    assert!(got.count() < usize::try_from(N).unwrap());
+    bed.stop();
+}
+
+#[test]
+fn what_is_lost_is_told_with_its_numbers() {
+    let bed = Bed::new(&Fake::new(2, 0), Limits::default());
+    for seq in 1..=9 {
+        bed.manager.publish(seq);
+    }
+    bed.manager.journal.lock().drain(..4);
+    let mut c = bed.client();
+    assert_eq!(c.ask(r#"{"req":"subscribe","since":1}"#)["ok"]["from"], 2);
+    let lagged = json!({"lagged": {"from": 2, "next": 5}});
+    assert_eq!(c.line().unwrap(), lagged);
+    for seq in 5..=9 {
+        assert_eq!(c.line().unwrap()["seq"], seq);
+    }
+    // A journal that could not be written: memory has 8 and 9.
+    bed.manager.journal.lock().clear();
+    let mut c = bed.client();
+    c.ask(r#"{"req":"subscribe","since":3}"#);
+    let lagged = json!({"lagged": {"from": 4, "next": 8}});
+    assert_eq!(c.line().unwrap(), lagged);
+    assert_eq!(c.line().unwrap()["seq"], 8);
+    // A number of another life.
+    let mut c = bed.client();
+    assert_eq!(
+        c.ask(r#"{"req":"subscribe","since":18446744073709551615}"#)["ok"]["from"],
+        10
+    );
+    bed.stop();
+}
+
+#[test]
+fn who_says_no_more_after_subscribing_still_gets_events() {
+    let bed = Bed::plain();
+    let mut c = bed.client();
+    c.ask(r#"{"req":"subscribe"}"#);
+    c.send(b"more words\n");
+    c.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    bed.manager.publish(1);
+    assert_eq!(c.line().unwrap()["seq"], 1);
+    bed.stop();
+}
+
+#[test]
+fn stopping_ends_all_clients_and_subscribers_get_what_there_is() {
+    let bed = Bed::plain();
+    let (mut idle, mut sub, mut asks) = (bed.client(), bed.client(), bed.client());
+    idle.ask(STATUS);
+    sub.ask(r#"{"req":"subscribe"}"#);
+    asks.send(b"{\"id\":9,\"req\":\"restart\",\"wait_ms\":5}\n");
+    bed.manager.entered.1.recv_timeout(SOON).unwrap();
+    bed.manager.publish(1);
+    bed.manager.release.0.send(()).unwrap();
+    bed.stop();
+    assert_eq!(sub.line().unwrap()["seq"], 1);
+    assert_eq!(sub.line(), None);
+    assert_eq!(idle.line(), None);
+    assert_eq!(asks.line().unwrap()["id"], 9, "a request under way ends");
+    assert_eq!(asks.line(), None);
+}
+
+#[test]
+fn stopping_does_not_wait_for_ever_for_a_manager_that_does_not_answer() {
+    let limits = Limits {
+        grace: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let bed = Bed::new(&Fake::new(64, 0), limits);
+    let mut c = bed.client();
+    c.send(b"{\"req\":\"restart\"}\n");
+    bed.manager.entered.1.recv_timeout(SOON).unwrap();
+    assert_eq!(bed.service.stop(), 1);
+    assert_eq!(c.line(), None);
+    bed.manager.release.0.send(()).unwrap();
+}

@@ -1,0 +1,241 @@
+//! A real local service, with a manager that is made of data, and the real program against it.
+
+use clusmgr::error::{Error, Kind, Result};
+use clusmgr::event::{Event, Hub, Note, Severity};
+use clusmgr::service::{Command, LocalService, Manager};
+use clusmgr::types::{Pid, WallMs};
+use clusmgr::wire::{
+    CheckReport, ConfigStatus, EventsPage, KeyStatus, Mode, NodeStatus, ServiceState,
+    ServiceStatus, Status, WireFinding,
+};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Output, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+pub const SOON: Duration = Duration::from_secs(20);
+
+pub struct Fake {
+    pub hub: Arc<Hub>,
+    pub journal: Mutex<Vec<Value>>,
+    pub state: Mutex<ServiceState>,
+    pub commands: Mutex<Vec<(Command, Duration)>>,
+}
+
+impl Fake {
+    pub fn new() -> Arc<Fake> {
+        Arc::new(Fake {
+            hub: Arc::new(Hub::new(1000, 0)),
+            journal: Mutex::default(),
+            state: Mutex::new(ServiceState::Running),
+            commands: Mutex::default(),
+        })
+    }
+
+    pub fn publish(&self, seq: u64) {
+        let text = format!("event number {seq}");
+        let note = Note::new(clusmgr::event::Kind::ServiceReady, Severity::Notice, text);
+        let value = serde_json::to_value(Event { seq, note }).unwrap();
+        self.journal.lock().push(value.clone());
+        self.hub.publish(seq, value.to_string().into());
+    }
+
+    pub fn turn(&self, state: ServiceState) {
+        *self.state.lock() = state;
+        self.publish(self.hub.latest() + 1);
+    }
+}
+
+impl Manager for Fake {
+    fn status(&self) -> Status {
+        Status {
+            schema: 1,
+            version: "0".to_owned(),
+            node: NodeStatus {
+                name: "n1".to_owned(),
+                nodeid: None,
+            },
+            mode: Mode::Cluster,
+            mode_reason: None,
+            mode_detail: None,
+            driver: "fake".to_owned(),
+            daemon_pid: Pid(1),
+            service: ServiceStatus {
+                state: *self.state.lock(),
+                pid: Some(Pid(2)),
+                adopted: false,
+                since: WallMs(0),
+                restarts: 0,
+                last_exit: None,
+                next_retry_ms: None,
+                hold: false,
+            },
+            config: ConfigStatus::default(),
+            key: KeyStatus::default(),
+            degraded: Vec::new(),
+            last_event: self.hub.latest(),
+        }
+    }
+
+    fn command(&self, command: Command, _: &str, wait: Duration) -> Result<Status> {
+        self.commands.lock().push((command, wait));
+        if command == Command::Restart {
+            let e = Error::new("restart", "corosync", "it did not\nstart in time");
+            return Err(e.hint("see its log").kind(Kind::TimedOut));
+        }
+        Ok(self.status())
+    }
+
+    fn events_since(&self, since: u64, limit: usize) -> Result<EventsPage> {
+        let journal = self.journal.lock();
+        let seq = |e: &Value| e["seq"].as_u64().unwrap();
+        let first = journal.first().map_or(0, seq);
+        let after = journal.iter().filter(|e| seq(e) > since);
+        Ok(EventsPage {
+            first,
+            last: self.hub.latest(),
+            gone: since + 1 < first,
+            events: after.take(limit).cloned().collect(),
+        })
+    }
+
+    fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
+    }
+
+    fn config_show(&self) -> Result<Value> {
+        Ok(json!({"text": "totem {\n\tversion: 2\n}\n\u{1b}", "source": "c"}))
+    }
+
+    fn config_check(&self) -> Result<CheckReport> {
+        let finding = WireFinding {
+            line: 3,
+            column: 1,
+            path: "totem".to_owned(),
+            severity: "error".to_owned(),
+            message: "m".to_owned(),
+        };
+        Ok(CheckReport {
+            path: "/c".to_owned(),
+            ok: false,
+            findings: vec![finding],
+        })
+    }
+
+    fn key_fingerprint(&self) -> Result<Value> {
+        Err(Error::new("read", "authkey", "there is none").kind(Kind::NotConfigured))
+    }
+}
+
+pub struct Bed {
+    pub dir: TempDir,
+    pub manager: Arc<Fake>,
+    pub service: Option<LocalService>,
+}
+
+impl Bed {
+    pub fn dead() -> Bed {
+        Bed {
+            dir: tempfile::tempdir().unwrap(),
+            manager: Fake::new(),
+            service: None,
+        }
+    }
+
+    pub fn new() -> Bed {
+        let mut bed = Bed::dead();
+        bed.serve();
+        bed
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("clusmgr.sock")
+    }
+
+    pub fn serve(&mut self) {
+        let _ = std::fs::remove_file(self.socket());
+        let listener = UnixListener::bind(self.socket()).unwrap();
+        let manager: Arc<Fake> = Arc::clone(&self.manager);
+        self.service = Some(LocalService::start(listener, manager).unwrap());
+    }
+
+    pub fn stop(&mut self) {
+        assert_eq!(self.service.take().unwrap().stop(), 0);
+    }
+
+    pub fn command(&self, args: &str) -> std::process::Command {
+        let mut c = std::process::Command::new(env!("CARGO_BIN_EXE_clusmgrctl"));
+        c.args(args.split(' ')).arg("--socket").arg(self.socket());
+        c.stdin(Stdio::null());
+        c
+    }
+
+    /// Runs to the end: exit code, stdout, stderr.
+    pub fn run(&self, args: &str) -> (i32, String, String) {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command(args).output().unwrap();
+        let text = |b| String::from_utf8(b).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+
+    /// Waits until so many clients are connected.
+    pub fn connected(&self, n: usize) {
+        let end = Instant::now() + SOON;
+        while self.service.as_ref().unwrap().connections() != n {
+            assert!(Instant::now() < end, "never {n} clients");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A `clusmgrctl` that goes on until it is killed.
+pub struct Running {
+    pub child: Child,
+    pub lines: Receiver<String>,
+}
+
+impl Running {
+    pub fn new(mut command: std::process::Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let (tell, lines) = channel();
+        let out: ChildStdout = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out)
+                .lines()
+                .map_while(std::result::Result::ok)
+            {
+                let _ = tell.send(line);
+            }
+        });
+        Running { child, lines }
+    }
+
+    /// The next line that has this in it.
+    pub fn expect(&self, part: &str) -> String {
+        let end = Instant::now() + SOON;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("no line with {part:?}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
