@@ -111,8 +111,9 @@ impl Manager for mgr::Manager {
 
 impl mgr::ServiceHandle for LocalService {
     fn stop(self: Box<Self>) {
-        if !LocalService::stop(*self) {
-            log::warn!("the local service did not end in time");
+        let left = LocalService::stop(*self);
+        if left > 0 {
+            log::warn!("{left} clients of the local service did not end in time");
         }
     }
 }
