@@ -37,7 +37,10 @@ pub const LINE_MAX: usize = 4096;
 pub const FLUSH: Duration = Duration::from_secs(2);
 
 /// Between two attempts to reach a syslogd that is not there: the first wait and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+
+/// How long a syslogd that is not there is waited for at the end.
+const RESTART: Duration = Duration::from_millis(300);
 
 /// Where the log goes.
 #[derive(Debug, Clone)]
@@ -253,8 +256,11 @@ impl Writer {
     /// Writes a line, however long that takes; false if we are to end first.
     fn write(&mut self, line: &Line) -> bool {
         let mut wait = RETRY.0;
+        let mut ends: Option<Instant> = None;
         loop {
-            match self.sink.write(line) {
+            let written = self.sink.write(line);
+            let there = matches!(&written, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+            match written {
                 Ok(()) => return true,
                 // It is there, and took its time to take nothing.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => wait = Duration::ZERO,
@@ -270,7 +276,15 @@ impl Writer {
             } else {
                 thread::sleep(wait.min(RETRY.0));
             }
-            if self.until.is_some_and(|until| Instant::now() >= until) {
+            // At the end, a syslogd that is not there is waited for no longer than its restart takes.
+            if self.until.is_some() && !there {
+                ends = ends.or_else(|| Some(Instant::now() + RESTART));
+            }
+            if [self.until, ends]
+                .into_iter()
+                .flatten()
+                .any(|until| Instant::now() >= until)
+            {
                 return false;
             }
         }
