@@ -29,6 +29,8 @@ pub(super) fn run(
     if !follow {
         return Ok(0);
     }
+    // Its place is for someone else: the stream has a connection of its own.
+    drop(client);
     let mut told = false;
     loop {
         let e = match stream(cli, out, &mut seen, &mut told, json) {

@@ -133,6 +133,14 @@ impl Manager for Fake {
     }
 }
 
+/// For tests in which a client changes something: only root may, and a skipped test is no test.
+pub fn needs_root() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test needs uid 0: run it as root, or under \"unshare -r\""
+    );
+}
+
 pub struct Bed {
     pub dir: TempDir,
     pub manager: Arc<Fake>,

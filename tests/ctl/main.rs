@@ -4,7 +4,7 @@
 
 mod bed;
 
-use bed::{Bed, Running, SOON};
+use bed::{Bed, Running, SOON, needs_root};
 use clusmgr::service::Command;
 use clusmgr::wire::ServiceState;
 use serde_json::{Value, json};
@@ -95,6 +95,7 @@ fn unknown_words_are_usage_errors_in_one_line() {
 
 #[test]
 fn commands_wait_as_told_and_fail_with_the_daemons_words() {
+    needs_root();
     let bed = Bed::new();
     let (code, out, _) = bed.run("start --wait=7");
     assert_eq!(code, 0);

@@ -191,6 +191,14 @@ impl Client {
     }
 }
 
+/// For tests in which a client changes something: only root may, and a skipped test is no test.
+fn needs_root() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test needs uid 0: run it as root, or under \"unshare -r\""
+    );
+}
+
 fn code(reply: &Value) -> &str {
     reply["err"]["code"].as_str().unwrap_or("none")
 }

@@ -114,7 +114,12 @@ fn who_says_no_more_after_subscribing_still_gets_events() {
 
 #[test]
 fn stopping_ends_all_clients_and_subscribers_get_what_there_is() {
-    let bed = Bed::plain();
+    needs_root();
+    let limits = Limits {
+        grace: SOON,
+        ..Limits::default()
+    };
+    let bed = Bed::new(&Fake::new(64, 0), limits);
     let (mut idle, mut sub, mut asks) = (bed.client(), bed.client(), bed.client());
     idle.ask(STATUS);
     sub.ask(r#"{"req":"subscribe"}"#);
@@ -122,7 +127,9 @@ fn stopping_ends_all_clients_and_subscribers_get_what_there_is() {
     bed.manager.entered.1.recv_timeout(SOON).unwrap();
     bed.manager.publish(1);
     bed.manager.release.0.send(()).unwrap();
+    let begun = Instant::now();
     bed.stop();
+    assert!(begun.elapsed() < SOON, "somebody had to be thrown out");
     assert_eq!(sub.line().unwrap()["seq"], 1);
     assert_eq!(sub.line(), None);
     assert_eq!(idle.line(), None);
@@ -132,6 +139,7 @@ fn stopping_ends_all_clients_and_subscribers_get_what_there_is() {
 
 #[test]
 fn stopping_does_not_wait_for_ever_for_a_manager_that_does_not_answer() {
+    needs_root();
     let limits = Limits {
         grace: Duration::from_millis(50),
         ..Limits::default()
