@@ -365,6 +365,7 @@ impl State {
     fn not_started(&mut self, failure: StartFailure, now: Mono) -> Vec<Action> {
         let reason = match failure {
             StartFailure::Unconfigured => return self.rest(),
+            _ if self.hold => return self.rest(),
             StartFailure::Transient => {
                 let verdict = self.record.failed(&self.policy, now);
                 return self.obey(verdict, now);
@@ -378,17 +379,18 @@ impl State {
 
     fn exited(&mut self, permanent: bool, now: Mono) -> Vec<Action> {
         let since = match self.phase {
-            Phase::Stopping { why: Why::Hold, .. } => return self.rest(),
+            Phase::Stopped | Phase::Backoff { .. } | Phase::Failed { .. } => return Vec::new(),
             Phase::Stopping {
                 why: Why::Shutdown, ..
             } => {
                 self.phase = Phase::Stopped;
                 return vec![Action::Finish];
             }
+            _ if self.hold => return self.rest(),
+            Phase::Stopping { why: Why::Hold, .. } => return self.rest(),
             Phase::Stopping {
                 why: Why::Restart, ..
             } => return self.start(now),
-            Phase::Starting { .. } | Phase::Running { .. } if self.hold => return self.rest(),
             Phase::Starting { since }
             | Phase::Running { since }
             | Phase::Stopping {
@@ -396,7 +398,6 @@ impl State {
                 since,
                 ..
             } => since,
-            Phase::Stopped | Phase::Backoff { .. } | Phase::Failed { .. } => return Vec::new(),
         };
         if permanent {
             let wait = self.record.give_up(&self.policy);
@@ -449,8 +450,8 @@ impl State {
                 *kill_at = now.plus(KILL_AGAIN);
                 vec![Action::Kill]
             }
-            Phase::Backoff { until } if *until <= now => self.start_again(now),
-            Phase::Failed { retry_at, .. } if *retry_at <= now => {
+            Phase::Backoff { until } if *until <= now && !self.hold => self.start_again(now),
+            Phase::Failed { retry_at, .. } if *retry_at <= now && !self.hold => {
                 self.record.on_probation();
                 self.start(now)
             }
@@ -458,3 +459,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! The whole state × event matrix against a written table, and what a table cannot show.
+
+use super::*;
+use std::fmt::Write;
+
+const T0: Mono = Mono(1_000_000_000_000);
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Every phase, with the letter that the table has for it. All have been in it for 20 s, which is
+/// a stable run, and what is due is due.
+fn phases() -> Vec<(&'static str, Phase)> {
+    let since = Mono(T0.0 - 20_000_000_000);
+    let stopping = |why| Phase::Stopping {
+        why,
+        since,
+        kill_at: T0,
+    };
+    vec![
+        ("stopped", Phase::Stopped),
+        ("Start", Phase::Starting { since }),
+        ("Run", Phase::Running { since }),
+        ("hold", stopping(Why::Hold)),
+        ("down", stopping(Why::Shutdown)),
+        ("again", stopping(Why::Restart)),
+        ("fault", stopping(Why::Fault)),
+        ("Back", Phase::Backoff { until: T0 }),
+        (
+            "Fail",
+            Phase::Failed {
+                reason: Reason::StartFailed,
+                retry_at: T0,
+            },
+        ),
+    ]
+}
+
+fn inputs() -> Vec<(&'static str, Input)> {
+    use StartFailure as F;
+    vec![
+        ("Boot, none found", Input::Boot { found: None }),
+        ("Boot, one found", Input::Boot { found: Some(T0) }),
+        ("Start", Input::Start),
+        ("Stop", Input::Stop),
+        ("Restart", Input::Restart),
+        ("Shutdown", Input::Shutdown),
+        ("Leave", Input::Leave),
+        ("StartFailed unconf.", Input::StartFailed(F::Unconfigured)),
+        ("StartFailed bad conf", Input::StartFailed(F::BadConfig)),
+        ("StartFailed no bin", Input::StartFailed(F::NoBinary)),
+        ("StartFailed other", Input::StartFailed(F::Transient)),
+        ("Adopted", Input::Adopted { since: T0 }),
+        ("Ready", Input::Ready),
+        ("Exited", Input::Exited { permanent: false }),
+        ("Exited, permanent", Input::Exited { permanent: true }),
+        ("Hung", Input::Hung),
+        ("NeedRestart", Input::NeedRestart),
+        ("Changed", Input::Changed),
+        ("Tick", Input::Tick),
+    ]
+}
+
+fn letter(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Stopped => "-",
+        Phase::Starting { .. } => "S",
+        Phase::Running { .. } => "R",
+        Phase::Stopping { why: Why::Hold, .. } => "h",
+        Phase::Stopping {
+            why: Why::Shutdown, ..
+        } => "d",
+        Phase::Stopping {
+            why: Why::Restart, ..
+        } => "a",
+        Phase::Stopping {
+            why: Why::Fault, ..
+        } => "f",
+        Phase::Backoff { .. } => "B",
+        Phase::Failed {
+            reason: Reason::StartFailed,
+            ..
+        } => "F",
+        Phase::Failed {
+            reason: Reason::BadConfig,
+            ..
+        } => "Fc",
+        Phase::Failed {
+            reason: Reason::NoBinary,
+            ..
+        } => "Fb",
+        Phase::Failed { .. } => "F?",
+    }
+}
+
+fn cell(phase: Phase, hold: bool, input: Input) -> String {
+    let mut state = State::new(Policy::default(), hold);
+    state.phase = phase;
+    state.ending = matches!(
+        phase,
+        Phase::Stopping {
+            why: Why::Shutdown,
+            ..
+        }
+    );
+    let actions = state.step(input, T0);
+    if state.phase == phase && actions.is_empty() {
+        return ".".to_owned();
+    }
+    let mut text = letter(state.phase).to_owned();
+    for action in actions {
+        text += match action {
+            Action::SaveHold(true) => "+hold",
+            Action::SaveHold(false) => "+unhold",
+            Action::Start => "+start",
+            Action::Term => "+TERM",
+            Action::Kill => "+KILL",
+            Action::Finish => "+end",
+        };
+    }
+    text
+}
+
+fn table(hold: bool) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{:21}", "");
+    for (name, _) in phases() {
+        let _ = write!(text, "|{name:14}");
+    }
+    text = text.trim_end().to_owned() + "\n";
+    for (name, input) in inputs() {
+        let mut line = format!("{name:21}");
+        for (_, phase) in phases() {
+            let _ = write!(line, "|{:14}", cell(phase, hold, input));
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// Without a hold. A cell is the phase after the step and what is to be done; `.` is no change.
+const FREE: &str = "
+                     |stopped       |Start         |Run           |hold          |down          |again         |fault         |Back          |Fail
+Boot, none found     |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start
+Boot, one found      |R             |R             |R             |R             |R             |R             |R             |R             |R
+Start                |S+start       |.             |.             |a             |.             |.             |a             |S+start       |S+start
+Stop                 |-+hold        |h+hold+TERM   |h+hold+TERM   |h+hold        |.             |h+hold        |h+hold        |-+hold        |-+hold
+Restart              |S+start       |a+TERM        |a+TERM        |a             |.             |.             |a             |S+start       |S+start
+Shutdown             |-+end         |d+TERM        |d+TERM        |d             |.             |d             |d             |-+end         |-+end
+Leave                |-+end         |S+end         |R+end         |h+end         |d+end         |a+end         |f+end         |B+end         |F+end
+StartFailed unconf.  |.             |-             |.             |.             |.             |.             |.             |.             |.
+StartFailed bad conf |.             |Fc            |.             |.             |.             |.             |.             |.             |.
+StartFailed no bin   |.             |Fb            |.             |.             |.             |.             |.             |.             |.
+StartFailed other    |.             |B             |.             |.             |.             |.             |.             |.             |.
+Adopted              |R             |R             |.             |.             |.             |.             |.             |R             |R
+Ready                |.             |R             |.             |.             |.             |.             |.             |.             |.
+Exited               |.             |S+start       |S+start       |-             |-+end         |S+start       |S+start       |.             |.
+Exited, permanent    |.             |Fc            |Fc            |-             |-+end         |S+start       |Fc            |.             |.
+Hung                 |.             |f+KILL        |f+KILL        |h+KILL        |d+KILL        |a+KILL        |f+KILL        |.             |.
+NeedRestart          |.             |.             |a+TERM        |.             |.             |.             |.             |.             |.
+Changed              |S+start       |.             |.             |.             |.             |.             |.             |.             |S+start
+Tick                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |f+KILL        |S+start       |S+start
+";
+
+/// With a hold: corosync runs only because somebody else started it, or is on its way out.
+const HELD: &str = "
+                     |stopped       |Start         |Run           |hold          |down          |again         |fault         |Back          |Fail
+Boot, none found     |.             |.             |.             |.             |.             |.             |.             |.             |.
+Boot, one found      |R             |R             |R             |R             |R             |R             |R             |R             |R
+Start                |S+unhold+start|S+unhold      |R+unhold      |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
+Stop                 |.             |h+TERM        |h+TERM        |.             |.             |h             |h             |-             |-
+Restart              |S+unhold+start|a+unhold+TERM |a+unhold+TERM |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
+Shutdown             |-+end         |S+end         |R+end         |d             |.             |d             |d             |-+end         |-+end
+Leave                |-+end         |S+end         |R+end         |h+end         |d+end         |a+end         |f+end         |B+end         |F+end
+StartFailed unconf.  |.             |-             |.             |.             |.             |.             |.             |.             |.
+StartFailed bad conf |.             |-             |.             |.             |.             |.             |.             |.             |.
+StartFailed no bin   |.             |-             |.             |.             |.             |.             |.             |.             |.
+StartFailed other    |.             |-             |.             |.             |.             |.             |.             |.             |.
+Adopted              |R             |R             |.             |.             |.             |.             |.             |R             |R
+Ready                |.             |R             |.             |.             |.             |.             |.             |.             |.
+Exited               |.             |-             |-             |-             |-+end         |-             |-             |.             |.
+Exited, permanent    |.             |-             |-             |-             |-+end         |-             |-             |.             |.
+Hung                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |f+KILL        |.             |.
+NeedRestart          |.             |.             |.             |.             |.             |.             |.             |.             |.
+Changed              |.             |.             |.             |.             |.             |.             |.             |.             |.
+Tick                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |f+KILL        |.             |.
+";
+
+fn compare(hold: bool, written: &str) {
+    let written = written.trim_matches('\n');
+    for (got, want) in table(hold).lines().zip(written.lines()) {
+        assert_eq!(got, want.trim_end(), "hold: {hold}");
+    }
+    assert_eq!(table(hold).lines().count(), written.lines().count());
+}
+
+#[test]
+fn every_input_in_every_phase_does_what_the_table_says() {
+    compare(false, FREE);
+    compare(true, HELD);
+}
+
+#[test]
+fn no_word_of_readiness_counts_as_running_after_a_while() {
+    let mut state = State::new(Policy::default(), false);
+    assert_eq!(state.step(Input::Boot { found: None }, T0), [Action::Start]);
+    assert_eq!(state.deadline(), Some(T0.plus(READY_TIMEOUT)));
+    assert_eq!(state.step(Input::Tick, T0.plus(secs(29))), []);
+    assert_eq!(state.service(), ServiceState::Starting);
+    assert_eq!(state.step(Input::Tick, T0.plus(READY_TIMEOUT)), []);
+    assert_eq!(state.service(), ServiceState::Running);
+}
+
+#[test]
+fn a_stop_has_a_deadline_and_is_killed_again_and_again() {
+    let mut state = State::new(Policy::default(), false);
+    let _ = state.step(Input::Boot { found: Some(T0) }, T0);
+    assert_eq!(
+        state.step(Input::Stop, T0),
+        [Action::SaveHold(true), Action::Term]
+    );
+    assert_eq!(state.deadline(), Some(T0.plus(secs(10))));
+    assert_eq!(state.step(Input::Tick, T0.plus(secs(9))), []);
+    assert_eq!(state.step(Input::Tick, T0.plus(secs(10))), [Action::Kill]);
+    assert_eq!(state.step(Input::Tick, T0.plus(secs(19))), []);
+    assert_eq!(state.step(Input::Tick, T0.plus(secs(20))), [Action::Kill]);
+    assert_eq!(
+        state.step(Input::Exited { permanent: false }, T0.plus(secs(21))),
+        []
+    );
+    assert_eq!(state.mode(), (Mode::Standalone, Some(Reason::Held)));
+}
+
+#[test]
+fn a_crash_loop_leads_to_standalone_and_one_unstable_retry_straight_back() {
+    let mut state = State::new(Policy::default(), false);
+    let mut now = T0;
+    let _ = state.step(Input::Boot { found: None }, now);
+    let died = Input::Exited { permanent: false };
+    for wait in [1, 2, 4, 8] {
+        assert_eq!(state.step(died, now), []);
+        assert_eq!(state.service(), ServiceState::Backoff);
+        assert_eq!(state.retry_at(), Some(now.plus(secs(wait))));
+        now = now.plus(secs(wait));
+        assert_eq!(state.step(Input::Tick, now), [Action::Start]);
+    }
+    let _ = state.step(died, now);
+    assert_eq!(state.mode(), (Mode::Standalone, Some(Reason::StartFailed)));
+    assert_eq!(state.retry_at(), Some(now.plus(secs(30))));
+    now = now.plus(secs(30));
+    assert_eq!(state.step(Input::Tick, now), [Action::Start]);
+    assert_eq!(state.mode(), (Mode::Cluster, None));
+    let _ = state.step(died, now);
+    assert_eq!(
+        state.retry_at(),
+        Some(now.plus(secs(60))),
+        "on probation, and doubled"
+    );
+    assert_eq!(state.restarts, 4);
+    // An operator's start forgives all.
+    assert_eq!(state.step(Input::Start, now), [Action::Start]);
+    assert_eq!(state.step(died, now), []);
+    assert_eq!(state.retry_at(), Some(now.plus(secs(1))));
+}
+
+#[test]
+fn who_comes_later_wins_over_a_stop_under_way() {
+    let mut state = State::new(Policy::default(), false);
+    let _ = state.step(Input::Boot { found: Some(T0) }, T0);
+    let _ = state.step(Input::Stop, T0);
+    assert_eq!(state.step(Input::Start, T0), [Action::SaveHold(false)]);
+    assert_eq!(
+        state.step(Input::Exited { permanent: false }, T0),
+        [Action::Start]
+    );
+    let _ = state.step(Input::Shutdown, T0);
+    assert_eq!(
+        state.step(Input::Start, T0),
+        [],
+        "nothing counts once the daemon ends"
+    );
+    assert_eq!(
+        state.step(Input::Exited { permanent: false }, T0),
+        [Action::Finish]
+    );
+}
