@@ -25,9 +25,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Events that are kept in memory for those who follow.
 const HUB: usize = 256;
+
+/// How long the monitor's first look around may keep us from saying that we serve.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// `--test`: checks everything, changes nothing, says all that is wrong.
 ///
@@ -227,6 +231,8 @@ fn begin_threads(
     };
     let handle = monitor.start()?;
     manager.with(|m| m.cl_hdl = Some(handle));
+    // So that the first client is told something true; but corosync must not keep us from serving.
+    let _ = manager.wait_begun(Instant::now() + FIRST_LOOK);
     Ok((manager, events))
 }
 

@@ -94,6 +94,8 @@ struct View {
     degraded: Vec<DegradedItem>,
     /// The number of the newest command that was taken.
     taken: u64,
+    /// The monitor has looked around for the first time.
+    begun: bool,
     /// The monitor has ended.
     ended: bool,
 }
@@ -339,13 +341,23 @@ impl Manager {
         clock::now().since(Mono(self.beat.load(Ordering::Relaxed)))
     }
 
+    /// Waits until the monitor has shown itself for the first time; false at the deadline.
+    #[must_use]
+    pub fn wait_begun(&self, deadline: Instant) -> bool {
+        self.wait_for(deadline, |view| view.begun)
+    }
+
     /// Waits until the monitor has ended; false at the deadline.
     #[must_use]
     pub fn wait_ended(&self, deadline: Instant) -> bool {
+        self.wait_for(deadline, |view| view.ended)
+    }
+
+    fn wait_for(&self, deadline: Instant, done: impl Fn(&View) -> bool) -> bool {
         let mut guard = self.clusmgr.lock();
-        while !guard.view.ended {
+        while !done(&guard.view) {
             if self.changed.wait_until(&mut guard, deadline).timed_out() {
-                return guard.view.ended;
+                return done(&guard.view);
             }
         }
         true
@@ -391,6 +403,7 @@ impl View {
             hold: state.hold,
             degraded: Vec::new(),
             taken: 0,
+            begun: false,
             ended: false,
         }
     }

@@ -431,6 +431,7 @@ impl Running {
             hold: self.state.hold,
             degraded: self.unsaved.iter().cloned().collect(),
             taken: self.taken,
+            begun: true,
             ended: self.finished,
         });
     }

@@ -1,0 +1,435 @@
+//! A second driver in the table, run by the manager: what the monitor asks of any driver, and when.
+
+#![allow(clippy::unwrap_used)]
+
+use clusmgr::driver::table::find_in;
+use clusmgr::driver::{
+    Check, Driver, DriverData, DriverOps, Ended, How, Params, Run, Service, StartError,
+    StartFailure,
+};
+use clusmgr::error::{Error, Result};
+use clusmgr::event::{EvtQueue, Hub, Kind, Note, Severity};
+use clusmgr::journal::Journal;
+use clusmgr::mgr::monitor::Monitor;
+use clusmgr::mgr::state::Input;
+use clusmgr::mgr::{Command, Manager, publish};
+use clusmgr::paths::{CorosyncPaths, LAYOUTS};
+use clusmgr::policy::Policy;
+use clusmgr::sys::clock;
+use clusmgr::sys::wake::Waker;
+use clusmgr::types::{Mono, NodeId, Pid, WallMs};
+use clusmgr::wire::{
+    CheckReport, ConfigStatus, DegradedItem, KeyStatus, LastExit, Mode, Reason, ServiceState,
+    Status,
+};
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What the test says the process does, and what the monitor has asked for.
+#[derive(Default)]
+struct Script {
+    asked: Vec<&'static str>,
+    check: Check,
+    changed: bool,
+    fail: Option<StartFailure>,
+    obeys_term: bool,
+}
+
+/// One script for each test: the table's `init` is a plain function and can carry nothing along.
+static SCRIPTS: OnceLock<Mutex<Scripts>> = OnceLock::new();
+type Scripts = Vec<(String, Arc<Mutex<Script>>)>;
+
+fn script_of(node: &str) -> Arc<Mutex<Script>> {
+    let mut all = SCRIPTS.get_or_init(Mutex::default).lock().unwrap();
+    if let Some((_, s)) = all.iter().find(|(n, _)| n == node) {
+        return Arc::clone(s);
+    }
+    let new = Arc::new(Mutex::new(Script {
+        obeys_term: true,
+        ..Script::default()
+    }));
+    all.push((node.to_owned(), Arc::clone(&new)));
+    new
+}
+
+struct Data {
+    internal: EvtQueue,
+    public: EvtQueue,
+}
+
+impl DriverData for Data {
+    fn evt_internal_queue(&self) -> &EvtQueue {
+        &self.internal
+    }
+    fn evt_public_queue(&self) -> &EvtQueue {
+        &self.public
+    }
+    fn nodeid(&self) -> Option<NodeId> {
+        Some(NodeId(7))
+    }
+    fn config_status(&self) -> ConfigStatus {
+        ConfigStatus::default()
+    }
+    fn key_status(&self) -> KeyStatus {
+        KeyStatus::default()
+    }
+    fn degraded(&self) -> Vec<DegradedItem> {
+        Vec::new()
+    }
+    fn config_show(&self) -> Result<String> {
+        Ok("text".into())
+    }
+    fn config_check(&self) -> Result<CheckReport> {
+        Err(Error::new("check", "", "not here"))
+    }
+    fn config_adopt(&self) -> Result<()> {
+        self.internal
+            .push(Note::new(Kind::ConfigAdopted, Severity::Notice, "taken in"));
+        Ok(())
+    }
+    fn key_fingerprint(&self) -> Result<String> {
+        Ok("ff".into())
+    }
+}
+
+struct Proc(Arc<Mutex<Script>>);
+
+impl Service for Proc {
+    fn adopt_service(&mut self) -> Result<Option<Run>> {
+        self.0.lock().unwrap().asked.push("adopt");
+        Ok(None)
+    }
+    fn start_service(&mut self) -> std::result::Result<Run, StartError> {
+        let mut s = self.0.lock().unwrap();
+        s.asked.push("start");
+        match s.fail {
+            Some(f) => Err(StartError::Failed(
+                f,
+                Error::new("start", "it", "told to fail"),
+            )),
+            None => Ok(Run {
+                pid: Pid(4711),
+                since: clock::now(),
+            }),
+        }
+    }
+    fn stop_service(&mut self, how: How) -> Result<()> {
+        let mut s = self.0.lock().unwrap();
+        s.asked.push(if how == How::Term { "term" } else { "kill" });
+        if how == How::Kill || s.obeys_term {
+            s.check.ended = Some(ended("exit 0", false));
+        }
+        Ok(())
+    }
+    fn check_service(&mut self, _now: Mono) -> Check {
+        std::mem::take(&mut self.0.lock().unwrap().check)
+    }
+    fn check_misc(&mut self, _now: Mono) -> bool {
+        let mut s = self.0.lock().unwrap();
+        s.asked.push("misc");
+        std::mem::take(&mut s.changed)
+    }
+    fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
+}
+
+fn ended(cause: &str, permanent: bool) -> Ended {
+    let exit = LastExit {
+        cause: cause.into(),
+        code: Some(0),
+        signal: None,
+        at: WallMs::now(),
+        ran_ms: 1,
+        output: vec!["last words".into()],
+    };
+    Ended { exit, permanent }
+}
+
+#[allow(clippy::needless_pass_by_value)] // the table's type
+fn init(params: Params) -> Result<Driver> {
+    let data = Arc::new(Data {
+        internal: EvtQueue::new(16),
+        public: EvtQueue::new(64),
+    });
+    Ok(Driver {
+        service: Box::new(Proc(script_of(&params.node_name))),
+        data,
+    })
+}
+
+static TABLE: [DriverOps; 2] = [
+    DriverOps {
+        name: "first",
+        about: "",
+        init: |_| Err(Error::new("init", "first", "unused")),
+        test: |_| Vec::new(),
+    },
+    DriverOps {
+        name: "second",
+        about: "",
+        init,
+        test: |_| Vec::new(),
+    },
+];
+
+struct Bed {
+    manager: Arc<Manager>,
+    script: Arc<Mutex<Script>>,
+    data: Arc<dyn DriverData>,
+    waker: Arc<Waker>,
+    monitor: Option<JoinHandle<()>>,
+    events: Option<JoinHandle<()>>,
+    dir: tempfile::TempDir,
+}
+
+impl Bed {
+    fn new(node: &str, policy: Policy) -> Bed {
+        let dir = tempfile::tempdir().unwrap();
+        let waker = Arc::new(Waker::new().unwrap());
+        let op = find_in(&TABLE, "second").unwrap();
+        let params = Params {
+            node_name: node.into(),
+            paths: CorosyncPaths::from(&LAYOUTS[0]),
+            state_dir: dir.path().into(),
+            run_dir: dir.path().into(),
+            hang_timeout: None,
+            poll_interval: Duration::from_millis(20),
+            waker: Arc::clone(&waker),
+        };
+        let driver = (op.init)(params).unwrap();
+        let (journal, _) = Journal::open(dir.path(), "boot").unwrap();
+        let hub = Arc::new(Hub::new(64, 0));
+        let data = Arc::clone(&driver.data);
+        let manager = Arc::new(Manager::new(
+            op,
+            Arc::clone(&data),
+            node.into(),
+            Arc::clone(&waker),
+            Arc::clone(&hub),
+            journal.reader(),
+        ));
+        let events = publish::start(Arc::clone(&data), journal, hub, |_| ()).unwrap();
+        let monitor = Monitor {
+            manager: Arc::clone(&manager),
+            service: driver.service,
+            data: driver.data,
+            waker: Arc::clone(&waker),
+            policy,
+            interval: Duration::from_millis(20),
+            state_dir: dir.path().into(),
+            hold: false,
+        };
+        let monitor = Some(monitor.start().unwrap());
+        Bed {
+            manager,
+            script: script_of(node),
+            data,
+            waker,
+            monitor,
+            events: Some(events),
+            dir,
+        }
+    }
+
+    fn say(&self, tell: impl FnOnce(&mut Script)) {
+        tell(&mut self.script.lock().unwrap());
+        self.waker.wake();
+    }
+
+    #[track_caller]
+    fn wait(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let status = self.manager.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "not in time: {what}: {status:?}");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        let page = self.manager.journal().read_since(0, 1000);
+        let kind = |l: &String| {
+            serde_json::from_str::<serde_json::Value>(l).unwrap()["kind"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        page.lines.iter().map(kind).collect()
+    }
+
+    fn asked(&self) -> Vec<&'static str> {
+        let mut asked = self.script.lock().unwrap().asked.clone();
+        asked.retain(|a| *a != "misc");
+        asked
+    }
+
+    fn end(mut self) -> (Vec<String>, Vec<&'static str>) {
+        self.manager.tell(Input::Shutdown, "the test");
+        assert!(
+            self.manager
+                .wait_ended(Instant::now() + Duration::from_secs(20))
+        );
+        self.monitor.take().unwrap().join().unwrap();
+        self.data.evt_public_queue().close();
+        self.events.take().unwrap().join().unwrap();
+        assert!(self.dir.path().exists());
+        (self.kinds(), self.asked())
+    }
+}
+
+#[test]
+fn on_an_error_of_the_check_the_monitor_stops_and_starts_and_it_calls_check_misc_each_period() {
+    let bed = Bed::new(
+        "a",
+        Policy {
+            stable_after: Duration::ZERO,
+            ..Policy::default()
+        },
+    );
+    bed.wait("started", |s| s.service.state == ServiceState::Starting);
+    bed.say(|s| s.check.ready = true);
+    let s = bed.wait("running", |s| s.service.state == ServiceState::Running);
+    assert_eq!(
+        (s.driver.as_str(), s.node.nodeid, s.service.pid),
+        ("second", Some(NodeId(7)), Some(Pid(4711)))
+    );
+
+    // It hangs: killed, and started again.
+    bed.say(|s| s.check.hung = Some(Duration::from_secs(9)));
+    bed.wait("started again", |s| {
+        s.service.restarts == 1 && s.service.state == ServiceState::Starting
+    });
+    // It needs a restart: stopped with SIGTERM, and started again; that is no death.
+    bed.say(|s| s.check.ready = true);
+    bed.wait("running", |s| s.service.state == ServiceState::Running);
+    bed.say(|s| s.check.need_restart = true);
+    bed.wait("restarted", |s| s.service.state == ServiceState::Starting);
+    let misc = |b: &Bed| {
+        b.script
+            .lock()
+            .unwrap()
+            .asked
+            .iter()
+            .filter(|a| **a == "misc")
+            .count()
+    };
+    let before = misc(&bed);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while misc(&bed) < before + 3 {
+        assert!(Instant::now() < deadline, "check_misc is not called");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let (kinds, asked) = bed.end();
+    assert_eq!(
+        asked,
+        ["adopt", "start", "kill", "start", "term", "start", "term"]
+    );
+    for kind in [
+        "service.hung",
+        "service.exited",
+        "service.stopped",
+        "service.ready",
+    ] {
+        assert!(
+            kinds.iter().any(|k| k == kind),
+            "{kind} is not in {kinds:?}"
+        );
+    }
+}
+
+#[test]
+fn a_permanent_end_leads_to_standalone_and_a_change_leads_out_of_it_at_once() {
+    let bed = Bed::new("b", Policy::default());
+    bed.wait("started", |s| s.service.state == ServiceState::Starting);
+    bed.say(|s| s.check.ended = Some(ended("exit 8", true)));
+    let s = bed.wait("failed", |s| s.service.state == ServiceState::Failed);
+    assert_eq!(
+        (s.mode, s.mode_reason),
+        (Mode::Standalone, Some(Reason::BadConfig))
+    );
+    assert_eq!(s.mode_detail.as_deref(), Some("exit 8: last words"));
+    assert!(s.service.next_retry_ms.is_some_and(|ms| ms > 20_000));
+    bed.say(|s| s.changed = true);
+    let s = bed.wait("started", |s| s.service.state == ServiceState::Starting);
+    assert_eq!((s.mode, s.mode_reason), (Mode::Cluster, None));
+    bed.end();
+}
+
+#[test]
+fn without_a_binary_or_a_configuration_the_reason_says_so() {
+    for (node, failure, reason) in [
+        ("c", StartFailure::NoBinary, Reason::NoBinary),
+        ("d", StartFailure::BadConfig, Reason::BadConfig),
+        ("e", StartFailure::Unconfigured, Reason::Unconfigured),
+    ] {
+        script_of(node).lock().unwrap().fail = Some(failure);
+        let bed = Bed::new(node, Policy::default());
+        let s = bed.wait("standalone", |s| {
+            s.mode_reason == Some(reason) && s.mode_detail.is_some()
+        });
+        assert_eq!(s.mode_detail.as_deref(), Some("start it: told to fail"));
+        let e = bed
+            .manager
+            .command(Command::Start, "the test", Duration::from_secs(20))
+            .unwrap_err();
+        assert!(e.to_string().contains(reason.as_str()), "{e}");
+        bed.end();
+    }
+}
+
+#[test]
+fn a_stop_is_obeyed_kept_and_killed_where_it_must_be() {
+    let bed = Bed::new(
+        "f",
+        Policy {
+            stop_timeout: Duration::from_millis(50),
+            ..Policy::default()
+        },
+    );
+    bed.wait("started", |s| s.service.state == ServiceState::Starting);
+    bed.say(|s| s.obeys_term = false);
+    bed.manager
+        .command(Command::Stop, "the test", Duration::from_secs(20))
+        .unwrap();
+    let s = bed.manager.status();
+    assert_eq!(
+        (s.service.state, s.mode_reason, s.service.hold),
+        (ServiceState::Stopped, Some(Reason::Held), true)
+    );
+    let kept = std::fs::read_to_string(bed.dir.path().join("manager.json")).unwrap();
+    assert!(kept.contains("\"hold\": true"), "{kept}");
+    bed.say(|s| s.obeys_term = true);
+    let (kinds, asked) = bed.end();
+    assert_eq!(asked, ["adopt", "start", "term", "kill"]);
+    assert!(
+        kinds.contains(&"hold.set".to_owned()) && kinds.contains(&"service.killed".to_owned()),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn what_the_driver_says_comes_out_in_its_order() {
+    let bed = Bed::new("g", Policy::default());
+    bed.wait("started", |s| s.service.state == ServiceState::Starting);
+    bed.manager.tell_adopt("the test");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !bed.kinds().contains(&"config.adopted".to_owned()) {
+        assert!(Instant::now() < deadline, "{:?}", bed.kinds());
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let (kinds, _) = bed.end();
+    let place = |k: &str| {
+        kinds
+            .iter()
+            .position(|x| x == k)
+            .unwrap_or_else(|| unreachable!("{k} in {kinds:?}"))
+    };
+    assert!(place("service.starting") < place("config.adopted"));
+    assert!(place("config.adopted") < place("service.stopping"));
+}
