@@ -7,16 +7,31 @@
 //! an import that goes up.
 //!
 //! ```text
-//! src/bin/*.rs           one call each
+//! src/bin/*.rs  one call each
 //! F0  error  types  paths  log
-//! F1  sys/               all unsafe code and all OS calls
-//! F2  event  policy  wire  journal  persist     queues, restart policy, protocol; no OS calls but their files
-//! F3  driver/            mod (the trait, EventSink)  corosync/{model,parse,render,validate,authkey,process,...}
-//!                        table (the only file that names all drivers)
-//! F4  mgr/               state (pure state machine)  monitor (the thread)  mod (ClusMgr, the global)
-//! F5  service/           dispatch  local
-//! F6  daemon/            flags, start and stop order         ctl/  commands, client, output
+//! F1  sys/      all unsafe code and all OS calls: procfs spawn pidfd signal daemon pidfile file sock …
+//! F2  event  policy  wire  journal  persist    queues, restart policy, protocol; files of our own
+//! F3  driver/   mod (the traits)  corosync/{model,parse,render,validate,authkey: pure;
+//!               store: take-over and drift; process, output, exit; service: the monitor's half}
+//!               table (the only file that names all drivers)
+//! F4  mgr/      state (pure state machine)  monitor (the thread)  publish (events)  mod (ClusMgr)
+//! F5  service/  dispatch  local and its connections
+//! F6  daemon/   flags, start and stop order        ctl/  the client: commands, output
 //! ```
+//!
+//! # Threads
+//!
+//! main (signals), `cm-log`, `cm-events`, `cm-local`, `cm-monitor`, `cm-conn-N` (at most 64). They
+//! are joined in the reverse order of their start, the monitor first, since it is what ends corosync.
+//! Only `cm-monitor` spawns, signals and reaps corosync. `cm-events` numbers and journals events, so
+//! that a slow disk never delays a restart; `cm-log` writes the log, so that a stalled syslogd delays
+//! nobody.
+//!
+//! # Locks
+//!
+//! In this order, and hardly ever two at once: `ClusMgr` → `corosync_config_mtx` →
+//! `corosync_event_mtx` → `evt_internal_queue` → `evt_public_queue` → the hub and the table of
+//! connections. Under a lock there is no I/O, no fork, no wait, no callback and no logging.
 
 pub mod ctl;
 pub mod daemon;
