@@ -191,8 +191,16 @@ impl CorosyncSys {
         let config = parse::parse(&bytes)?;
         let host = self.local_host();
         let key = self.read_key(&config);
+        let mut guard = self.corosync_config_mtx.lock();
+        if let Ok(LiveKey::File(path, _)) = &key {
+            // Known from here on even if the check fails: its arrival is worth another try.
+            guard.key_path = Some(path.clone());
+        }
+        // A key that is kept is written again at the next start.
+        let kept = guard.u.as_ref().is_some_and(|u| u.key.is_some());
+        drop(guard);
         let there = match &key {
-            Ok(LiveKey::File(_, None)) => KeyFile::Absent,
+            Ok(LiveKey::File(_, None)) if !kept => KeyFile::Absent,
             Ok(LiveKey::File(_, Some(_))) | Err(_) => KeyFile::Present,
             Ok(_) => KeyFile::Unknown,
         };
