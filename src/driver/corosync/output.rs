@@ -58,6 +58,14 @@ impl Output {
     /// The last lines of the run, oldest first.
     #[must_use]
     pub fn last_lines(&self) -> Vec<String> {
+        let mut lines = self.tail_lines();
+        lines.split_off(lines.len().saturating_sub(LAST_LINES))
+    }
+
+    /// More of the run than is kept, oldest first, to read a cause from: corosync says a lot while it
+    /// ends.
+    #[must_use]
+    pub fn tail_lines(&self) -> Vec<String> {
         self.read_tail()
             .map(|bytes| lines_of(&bytes))
             .unwrap_or_default()
@@ -97,8 +105,7 @@ impl Output {
 
 fn lines_of(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
-    let lines: Vec<String> = text
-        .lines()
+    text.lines()
         .filter(|l| !l.trim().is_empty())
         .map(|l| {
             l.chars()
@@ -106,8 +113,7 @@ fn lines_of(bytes: &[u8]) -> Vec<String> {
                 .take(MAX_LINE)
                 .collect()
         })
-        .collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].to_vec()
+        .collect()
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ impl Process {
     /// when this daemon itself did not run for a while (a frozen machine), that time does not count.
     pub fn look(&mut self, now: Mono, step: Duration, literal: bool, output: &Output) -> Look {
         if let Some(exit) = self.pidfd.reap() {
-            let lines = output.last_lines();
+            let lines = output.tail_lines();
             let meaning = exit::meaning(exit, self.asked, self.hung, literal, &lines);
             return Look::Ended(meaning, exit);
         }
