@@ -161,7 +161,7 @@ fn remedy(reason: Reason) -> &'static str {
 /// What helps against a degraded state; the word is the daemon's.
 fn remedy_for(degraded: &str) -> &'static str {
     match degraded {
-        "config-drift" => {
+        "drift" => {
             "check it with clusmgrctl config check; send clusmgr a HUP to take it in, or put the old \
              file back"
         }

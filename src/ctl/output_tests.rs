@@ -82,7 +82,7 @@ fn troubled() -> Status {
     s.config.drift = true;
     s.key.drift = true;
     s.degraded = vec![DegradedItem {
-        reason: "config-drift".to_owned(),
+        reason: "drift".to_owned(),
         since: WallMs(NOW - 60_000),
         detail: "/etc/corosync/corosync.conf differs from what clusmgr last wrote".to_owned(),
     }];
@@ -125,7 +125,7 @@ n1 is in STANDALONE mode: corosync could not be started or died too often.
         "\n  next try       at 2026-01-31 @01000030\n",
         "\n    drift        the file differs from what clusmgr last wrote\n",
         "\n    drift        the key differs from what clusmgr last wrote\n",
-        "\n  degraded       config-drift: /etc/corosync/corosync.conf differs from what\n",
+        "\n  degraded       drift: /etc/corosync/corosync.conf differs from what",
         "\n    what to do   check it with clusmgrctl config check; send clusmgr a HUP to\n",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
