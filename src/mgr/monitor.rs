@@ -138,12 +138,22 @@ impl Running {
             if self.it.service.check_misc(now) {
                 self.take(Input::Changed, now);
             }
+            self.look_for_others(now);
         }
         if self.state.deadline().is_some_and(|d| d <= now) {
             self.take(Input::Tick, now);
         }
         self.pass_events();
         self.show();
+    }
+
+    /// While held, somebody else may start corosync: it is shown, and left alone.
+    fn look_for_others(&mut self, now: Mono) {
+        if self.state.hold && self.state.phase == Phase::Stopped && !self.state.ending {
+            if let Some(since) = self.adopt() {
+                self.take(Input::Adopted { since }, now);
+            }
+        }
     }
 
     /// C: the `check_service` of the monitor's loop, and what its errors lead to.
@@ -236,25 +246,28 @@ impl Running {
         }
     }
 
-    /// One step, its actions, and the steps that follow from those.
+    /// One step, its actions, and the steps that follow from those. The mode is told as it is after
+    /// all of them: a retry that fails at once is no change.
     fn take(&mut self, input: Input, now: Mono) {
+        let before = (!matches!(input, Input::Boot { .. })).then(|| self.state.mode());
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let before = (self.state.mode(), self.state.service());
+            let service = self.state.service();
             let phase = self.state.phase;
             let actions = self.state.step(input, now);
             log::debug!(
                 "{input:?}: {phase:?} -> {:?}, {actions:?}",
                 self.state.phase
             );
-            if before.1 != self.state.service() {
+            if service != self.state.service() {
                 self.since = WallMs::now();
             }
             for action in actions {
                 inputs.extend(self.act(action));
             }
-            self.tell(before.0, phase);
+            self.tell_retry(phase);
         }
+        self.tell_mode(before);
     }
 
     fn act(&mut self, action: Action) -> Option<Input> {
@@ -345,13 +358,10 @@ impl Running {
             });
     }
 
-    /// Tells a change of mode, and when the next start is due.
-    fn tell(&mut self, before: (Mode, Option<crate::wire::Reason>), phase: Phase) {
+    /// Tells a change of mode, or at the boot what it is.
+    fn tell_mode(&self, before: Option<(Mode, Option<crate::wire::Reason>)>) {
         let after = self.state.mode();
-        if self.state.ending {
-            return;
-        }
-        if after != before {
+        if before != Some(after) && !self.state.ending {
             let note = match after {
                 (Mode::Cluster, _) => Note::new(Kind::ModeChanged, Severity::Notice, "CLUSTER")
                     .with("mode", "cluster"),
@@ -371,6 +381,13 @@ impl Running {
                 }
             };
             self.publish(note);
+        }
+    }
+
+    /// Tells when the next start is due.
+    fn tell_retry(&self, phase: Phase) {
+        if self.state.ending {
+            return;
         }
         if let (Some(at), true) = (self.state.retry_at(), phase != self.state.phase) {
             let ms = u64::try_from(at.since(clock::now()).as_millis()).unwrap_or(u64::MAX);
@@ -437,9 +454,13 @@ impl Running {
     }
 }
 
-/// A cause with the line of output that says most: the last error, or else the last line.
+/// A cause with the line of output that says most: the last error, or else the last line. That corosync
+/// exits, and with which status, is an error line too, and says nothing new.
 fn last_words(exit: &LastExit) -> String {
-    let telling = |l: &&String| l.contains("error") || l.contains("crit");
+    let telling = |l: &&String| {
+        (l.contains("error") || l.contains("crit"))
+            && !l.contains("Corosync Cluster Engine exiting")
+    };
     match exit
         .output
         .iter()
