@@ -179,7 +179,7 @@ lab_up() {
 
 # lab_hold NODES LINKS BIN_DIR EMPTY: starts the holder and waits until the nodes are there.
 lab_hold() {
-	local holder word rest deadline
+	local holder line begun='' word rest deadline
 	mkfifo "$DIR/reply"
 	exec {REPLY_FD}<>"$DIR/reply"
 	rm "$DIR/reply"
@@ -189,11 +189,15 @@ lab_hold() {
 	holder=$!
 	deadline=$(($(uptime_s) + 60))
 	while :; do
-		if ! read -rt 0.2 -u "$REPLY_FD" word rest; then
+		if ! IFS= read -rt 0.2 -u "$REPLY_FD" line; then
+			# The time may be up in the middle of a line.
+			begun+=$line
 			kill -0 "$holder" 2>/dev/null || lab_holder_gone
 			(($(uptime_s) < deadline)) || die "the nodes are not ready after 60 s: $(tail -n 1 "$DIR/lab.log")"
 			continue
 		fi
+		read -r word rest <<<"$begun$line" || :
+		begun=
 		case $word in
 		userns)
 			# Not earlier: from here on the holder removes the files if we are killed.
