@@ -302,4 +302,175 @@ impl Node<'_> {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, edit(&text)).unwrap();
     }
+
+    /// Waits for the n-th event of a kind, and gives it.
+    #[track_caller]
+    pub fn wait_event(&self, kind: &str, n: usize) -> Value {
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + LONG;
+        loop {
+            if self.ctl(&["events"]).code == 0 {
+                seen = self.events_of(kind);
+            }
+            if seen.len() >= n {
+                return seen.swap_remove(n - 1);
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{}: {} events {kind} and not {n}",
+                self.name,
+                seen.len()
+            );
+            pause(Duration::from_millis(50));
+        }
+    }
+
+    /// The kinds of all events after a number, in order.
+    #[track_caller]
+    pub fn kinds_after(&self, seq: u64) -> Vec<String> {
+        self.events()
+            .iter()
+            .filter(|e| e["seq"].as_u64() > Some(seq))
+            .map(|e| e["kind"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The number of the newest event.
+    #[track_caller]
+    pub fn latest(&self) -> u64 {
+        self.status()["last_event"].as_u64().unwrap()
+    }
+
+    /// Waits until a corosync other than this one runs; gives its pid.
+    #[track_caller]
+    pub fn wait_other(&self, pid: i64) -> i64 {
+        let s = self.wait("another corosync runs", |s| {
+            s["service"]["state"] == "running" && s["service"]["pid"] != pid
+        });
+        s["service"]["pid"].as_i64().unwrap()
+    }
+
+    /// The state letter of a process of the node, as in `/proc/PID/stat`.
+    pub fn letter(&self, pid: i64) -> String {
+        let ran = self.sh(&format!("grep -s ^State: /proc/{pid}/status"));
+        ran.out
+            .split_whitespace()
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Waits for a state letter.
+    #[track_caller]
+    pub fn wait_letter(&self, pid: i64, letter: &str) {
+        until(&format!("pid {pid} is in state {letter}"), LONG, || {
+            (self.letter(pid) == letter).then_some(())
+        });
+    }
+
+    /// The pids of every corosync that the node sees.
+    pub fn corosyncs(&self) -> Vec<i64> {
+        let ran = self.sh(
+            "for d in /proc/[0-9]*; do read -r c 2>/dev/null <$d/comm && [[ $c == corosync ]] \
+             && grep -qs '^State:.[^ZX]' $d/status && echo ${d#/proc/}; done; true",
+        );
+        ran.out.lines().map(|l| l.parse().unwrap()).collect()
+    }
+
+    /// Starts a program in the node that lives on by itself; gives its pid. What it prints goes to
+    /// `/tmp/spawned.out`.
+    #[track_caller]
+    pub fn spawn(&self, command: &str) -> i64 {
+        let script = format!("{command} </dev/null >>/tmp/spawned.out 2>&1 & echo $!");
+        self.sh(&script).ok().trim().parse().unwrap()
+    }
+
+    /// A file of the node, whole.
+    #[track_caller]
+    pub fn read(&self, path: &str) -> Vec<u8> {
+        std::fs::read(self.file(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+
+    /// Puts a file in place in one step, as an editor does.
+    #[track_caller]
+    pub fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        let to = self.file(path);
+        let mut new = to.clone().into_os_string();
+        new.push(".new");
+        std::fs::write(&new, bytes).unwrap();
+        std::fs::rename(&new, &to).unwrap();
+    }
+
+    /// Permissions of a file.
+    #[track_caller]
+    pub fn mode(&self, path: &str) -> u32 {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(self.file(path)).unwrap().mode() & 0o7777
+    }
+
+    /// Which file it is, and when it was last written.
+    #[track_caller]
+    pub fn identity(&self, path: &str) -> (u64, i64, i64) {
+        use std::os::unix::fs::MetadataExt;
+        let m = std::fs::metadata(self.file(path)).unwrap();
+        (m.ino(), m.mtime(), m.mtime_nsec())
+    }
+
+    /// What corosync itself says of a key of its map.
+    #[track_caller]
+    pub fn cmap(&self, key: &str) -> String {
+        let ran = self.run(&["corosync-cmapctl", "-g", key]).ok();
+        ran.rsplit("= ").next().unwrap().trim().to_owned()
+    }
+
+    /// Waits until a process is older than so many seconds.
+    #[track_caller]
+    pub fn wait_age(&self, pid: i64, secs: u32) {
+        let script = format!(
+            "line=$(</proc/{pid}/stat) && t=(${{line##*)}}) && read -r up _ </proc/uptime &&
+             ((${{up%.*}} - t[19] / $(getconf CLK_TCK) > {secs}))"
+        );
+        until(&format!("pid {pid} is {secs} s old"), LONG, || {
+            (self.sh(&script).code == 0).then_some(())
+        });
+    }
+
+    /// The number that a process of the node has outside.
+    #[track_caller]
+    pub fn outside(&self, pid: i64) -> i32 {
+        let init = std::fs::read_to_string(self.lab.dir.join(&self.name).join("init.pid")).unwrap();
+        let space = |p: &str| std::fs::read_link(format!("/proc/{p}/ns/pid")).ok();
+        let wanted = space(init.trim());
+        let all = std::fs::read_dir("/proc").unwrap();
+        all.filter_map(|e| e.ok()?.file_name().into_string().ok())
+            .filter(|p| p.parse::<i32>().is_ok() && space(p) == wanted)
+            .find(|p| {
+                let status = std::fs::read_to_string(format!("/proc/{p}/status"));
+                let status = status.unwrap_or_default();
+                let numbers = status.lines().find_map(|l| l.strip_prefix("NSpid:"));
+                numbers.and_then(|n| n.split_whitespace().last()) == Some(&pid.to_string())
+            })
+            .unwrap_or_else(|| panic!("pid {pid} of {} is not seen outside", self.name))
+            .parse()
+            .unwrap()
+    }
+}
+
+/// Holds that something stays so all the time.
+#[track_caller]
+pub fn stays(what: &str, time: Duration, mut probe: impl FnMut() -> bool) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        assert!(probe(), "not any more: {what}");
+        pause(Duration::from_millis(50));
+    }
+}
+
+/// The reasons for which a status calls the node degraded.
+pub fn degraded(status: &Value) -> Vec<&str> {
+    let items = status["degraded"].as_array().unwrap();
+    items
+        .iter()
+        .map(|d| d["reason"].as_str().unwrap())
+        .collect()
 }

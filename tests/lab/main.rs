@@ -2,7 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod adoption;
+mod binary;
 #[path = "../common/mod.rs"]
 mod common;
+mod adoption;
+mod binary;
+mod drift;
+mod endings;
+mod exits;
+mod hang;
+mod hold;
+mod network;
+mod numbers;
+mod restarts;
 mod supervisor;
+mod takeover;
 mod thin;
+mod traces;
