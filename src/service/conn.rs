@@ -70,6 +70,7 @@ impl Conn {
                     "request",
                     format_args!("a line over {MAX_LINE} bytes"),
                 );
+                let e = e.hint("send one JSON object a line, and a shorter one");
                 return self.farewell(&e.kind(Kind::Usage));
             }
             if let Some(end) = self.shared.end(self.id) {
@@ -95,7 +96,8 @@ impl Conn {
         // Asked of the clock and not of the wait: who sends a byte now and then is late too.
         if deadline.is_some_and(|d| Instant::now() >= d) {
             let cause = "half a line, and no more of it in time";
-            return Err(self.farewell(&Error::new("read", "request", cause).kind(Kind::TimedOut)));
+            let e = Error::new("read", "request", cause).hint("send a whole line at a time");
+            return Err(self.farewell(&e.kind(Kind::TimedOut)));
         }
         if !client.ready && !client.ended {
             return Ok(());
@@ -104,7 +106,8 @@ impl Conn {
         match (&*self.slot.stream).read(&mut chunk) {
             Ok(0) if lines.begun().is_some() => {
                 let cause = "it ends without a newline";
-                Err(self.farewell(&Error::new("read", "request", cause).kind(Kind::Usage)))
+                let e = Error::new("read", "request", cause).hint("end every line with one");
+                Err(self.farewell(&e.kind(Kind::Usage)))
             }
             Ok(0) => Err(Over),
             Ok(n) => {
