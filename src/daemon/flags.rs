@@ -318,10 +318,12 @@ fn absolute(found: &Matches, flag: &str) -> Result<Option<PathBuf>> {
         .map_err(|e| Error::io("use", format!("--{flag} {value}"), &e))
 }
 
+/// Ten years: more is a slip, and less than every clock's limit.
+const MAX_SECS: u32 = 315_360_000;
+
 fn parse_secs(text: &str) -> Option<Duration> {
     let secs: f64 = text.parse().ok()?;
-    // Ten years: more is a slip, and less than every clock's limit.
-    let fits = secs.is_finite() && (0.0..=315_360_000.0).contains(&secs);
+    let fits = secs.is_finite() && (0.0..=f64::from(MAX_SECS)).contains(&secs);
     fits.then(|| Duration::from_secs_f64(secs))
 }
 
@@ -333,7 +335,7 @@ fn secs(found: &Matches, flag: &str) -> Result<Option<Duration>> {
         usage(
             "use",
             &format!("--{flag} {text}"),
-            "it must be a number of seconds, 0 or more",
+            &format!("it must be a number of seconds, from 0 to {MAX_SECS}"),
         )
     };
     parse_secs(&text).map(Some).ok_or_else(bad)
