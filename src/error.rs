@@ -114,6 +114,7 @@ impl Error {
                 e.hint("remount it read-write, or name another place")
             }
             io::ErrorKind::PermissionDenied => e.hint("check owner and mode, or run as root"),
+            io::ErrorKind::NotADirectory => e.hint("name a place that lies in a directory"),
             _ => e,
         }
     }

@@ -20,6 +20,7 @@ use crate::sys::signal::Signals;
 use crate::sys::sock;
 use crate::sys::wake::Waker;
 use log::LevelFilter;
+use nix::errno::Errno;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -39,9 +40,12 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// The last of what is wrong; its kind is the exit code's.
 pub(super) fn test(flags: &Flags) -> Result<()> {
     let op = table::find(&flags.driver)?;
+    // Without it the rest would only tell what may not be read.
+    privileged()?;
     let mut wrong: Vec<Error> = Vec::new();
-    wrong.extend(privileged().err());
     wrong.extend(sock::group(&flags.group).err());
+    wrong.extend(writable(&flags.run_dir, "--run-dir").err());
+    wrong.extend(writable(&flags.state_dir, "--state-dir").err());
     wrong.extend(persist::load::<Kept>(&flags.state_dir.join(STATE_NAME), STATE_VERSION).err());
     let waker = Arc::new(Waker::new()?);
     wrong.extend((op.test)(&params(flags, &waker)));
@@ -92,8 +96,8 @@ pub(super) fn serve(flags: &Flags) -> Result<()> {
     let op = table::find(&flags.driver)?;
     privileged()?;
     let group = sock::group(&flags.group)?;
-    make_dir(&flags.state_dir, 0o700)?;
-    make_dir(&flags.run_dir, 0o755)?;
+    make_dir(&flags.state_dir, 0o700, "--state-dir")?;
+    make_dir(&flags.run_dir, 0o755, "--run-dir")?;
     // Before the first thread, and before anything is opened.
     let pipe = if flags.foreground {
         None
@@ -122,15 +126,37 @@ fn tell_parent(pipe: ReadyPipe, e: &Error) {
 }
 
 /// A directory of ours, writable; made if it is not there.
-fn make_dir(path: &Path, mode: u32) -> Result<()> {
-    let fail = |e: &std::io::Error| Error::io("create", path.display(), e);
+fn make_dir(path: &Path, mode: u32, flag: &str) -> Result<()> {
+    writable(path, flag)?;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(mode)
         .create(path)
-        .map_err(|e| fail(&e))?;
-    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK)
-        .map_err(|e| Error::io("write to", path.display(), &e.into()))
+        .map_err(|e| Error::io("create", path.display(), &e))
+}
+
+/// Whether a directory, or what of its path is there, is one and can be written to.
+fn writable(path: &Path, flag: &str) -> Result<()> {
+    let fail = |e: Errno| {
+        let e = std::io::Error::from(e);
+        let known = e.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
+        let error = Error::io("write to", path.display(), &e);
+        if known {
+            return error;
+        }
+        error.hint(format_args!(
+            "make it a directory of root's, or name another with {flag}"
+        ))
+    };
+    for at in path.ancestors() {
+        match nix::unistd::access(at, nix::unistd::AccessFlags::W_OK) {
+            Ok(()) if at.is_dir() => return Ok(()),
+            Ok(()) => return Err(fail(Errno::ENOTDIR)),
+            Err(Errno::ENOENT) => {}
+            Err(e) => return Err(fail(e)),
+        }
+    }
+    Ok(())
 }
 
 fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
