@@ -425,11 +425,10 @@ impl View {
                 Some(Err(self.overruled(wanted)))
             }
             (Command::Start | Command::Restart, ServiceState::Failed | ServiceState::Stopped) => {
-                let unconfigured = self.reason == Some(Reason::Unconfigured);
-                let kind = if unconfigured {
-                    Kind::NotConfigured
-                } else {
-                    Kind::Failed
+                let kind = match self.reason {
+                    Some(Reason::Unconfigured) => Kind::NotConfigured,
+                    Some(Reason::NoBinary) => Kind::NotInstalled,
+                    _ => Kind::Failed,
                 };
                 let reason = self.reason.map_or("stopped", Reason::as_str);
                 let cause = match &self.detail {

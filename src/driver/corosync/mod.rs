@@ -18,6 +18,7 @@ pub mod value;
 use super::{Driver, DriverData, Params, QueueSink};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{EventSink, EvtQueue, Kind, Note, Severity};
+use crate::sys::spawn::{SpawnError, Stage};
 use crate::types::{NodeId, WallMs};
 use crate::wire::{CheckReport, ConfigStatus, DegradedItem, KeyStatus, WireFinding};
 use parking_lot::Mutex;
@@ -102,7 +103,12 @@ pub fn corosync_test(params: &Params) -> Vec<Error> {
     wrong.extend(sys.load_held().err());
     let bin = &params.paths.bin;
     if let Err(e) = nix::unistd::access(bin, nix::unistd::AccessFlags::X_OK) {
-        let e = Error::new("execute", bin.display(), e.desc());
+        // As a start would tell it.
+        let e = SpawnError {
+            stage: Stage::Exec,
+            errno: e,
+        };
+        let e = Error::new("start", bin.display(), e);
         wrong.push(
             e.hint("install corosync there, or name it with --corosync-bin")
                 .kind(ErrorKind::NotInstalled),
