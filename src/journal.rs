@@ -56,6 +56,9 @@ pub struct Journal {
     torn: bool,
     /// Lines lost since the trouble began; none while all is well.
     lost: Option<u64>,
+    /// The shortest line that was refused since then, in bytes. What is shorter may still fit into the
+    /// last block of a full disk, and says nothing.
+    refused: Option<usize>,
     failures: u64,
     /// For tests: bytes that the disk still takes.
     #[cfg(test)]
@@ -92,6 +95,7 @@ impl Journal {
             len,
             torn: false,
             lost: None,
+            refused: None,
             failures: 0,
             #[cfg(test)]
             room: None,
@@ -123,10 +127,13 @@ impl Journal {
         debug_assert!(seq <= self.seq.last(), "a number that was not given out");
         let written = self.write(format!("{line}\n").as_bytes());
         match &written {
+            Ok(()) if self.refused.is_some_and(|refused| line.len() < refused) => {}
             Ok(()) => self.recovered(),
             Err(e) => {
                 self.trouble("write", &self.dir.join(CURRENT), e);
                 self.lost = self.lost.map(|n| n + 1);
+                let refused = self.refused.unwrap_or(usize::MAX);
+                self.refused = Some(refused.min(line.len()));
             }
         }
         written
@@ -202,7 +209,7 @@ impl Journal {
             other => {
                 self.torn = file.set_len(self.len).is_err();
                 Err(match other {
-                    Ok(_) => io::ErrorKind::StorageFull.into(),
+                    Ok(_) => io::Error::from_raw_os_error(libc::ENOSPC),
                     Err(e) => e,
                 })
             }
@@ -220,10 +227,11 @@ impl Journal {
     }
 
     fn recovered(&mut self) {
+        self.refused = None;
         if let Some(lost) = self.lost.take() {
             let path = self.dir.join(CURRENT);
             log::warn!(
-                "{} is written again; {lost} events are missing in it",
+                "{} is written again; events missing in it: {lost}",
                 path.display()
             );
         }

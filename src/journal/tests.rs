@@ -232,6 +232,29 @@ fn a_full_disk_costs_lines_and_nothing_else() {
     assert_eq!(open(&d, BOOT).1.next, 7);
 }
 
+#[test]
+fn a_short_line_in_the_last_block_of_a_full_disk_does_not_end_the_trouble() {
+    let d = tempfile::tempdir().unwrap();
+    let (mut j, _) = open(&d, BOOT);
+    let long = format!("{{\"seq\":1,\"text\":\"{}\"}}", "x".repeat(100));
+    j.room = Some(60);
+    for (line, lost, failures) in [
+        (long.as_str(), Some(1), 1),
+        ("{\"seq\":2}", Some(1), 1),
+        (long.as_str(), Some(2), 2),
+        ("{\"seq\":3}", Some(2), 2),
+    ] {
+        let seq = j.next_seq();
+        assert_eq!(j.append(seq, line).is_ok(), line.len() < 60);
+        j.room = Some(60);
+        assert_eq!((j.lost, j.failures()), (lost, failures), "{line}");
+    }
+    j.room = None;
+    let seq = j.next_seq();
+    j.append(seq, &long).unwrap();
+    assert_eq!(j.lost, None);
+}
+
 const HELPER: &str = "CLUSMGR_TEST_JOURNAL";
 
 /// Not a test by itself: the other process of the next one, whose files the kernel bounds. It
