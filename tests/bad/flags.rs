@@ -1,0 +1,163 @@
+//! The command line.
+
+use crate::bed::{Before, refused};
+use crate::common::Lab;
+
+#[test]
+fn an_unknown_flag() {
+    let lab = Lab::up("bad-flag", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    for flags in [
+        &["--nonsense"][..],
+        &["-Z"],
+        &["-f", "--nonsense"],
+        &["-t", "--nonsense"],
+    ] {
+        let words = [&["clusmgr"], flags].concat();
+        let name = flags[flags.len() - 1].trim_start_matches('-');
+        refused(&n1.run(&words), "clusmgr", 2, &[name, "clusmgr --help"]);
+    }
+    refused(
+        &n1.run(&["clusmgr", "word"]),
+        "clusmgr",
+        2,
+        &["'word'", "clusmgr --help"],
+    );
+    refused(
+        &n1.ctl(&["status", "--nonsense"]),
+        "clusmgrctl",
+        2,
+        &["--nonsense", "clusmgrctl --help"],
+    );
+    before.is_so_still(&n1);
+}
+
+#[test]
+fn an_unknown_driver() {
+    let lab = Lab::up("bad-driver", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    for flags in [&["-f"][..], &["-t"], &[]] {
+        let words = [&["clusmgr", "-D", "pacemaker"], flags].concat();
+        let parts = ["pacemaker", "use one of: corosync"];
+        refused(&n1.run(&words), "clusmgr", 2, &parts);
+    }
+    before.is_so_still(&n1);
+}
+
+#[test]
+fn a_value_out_of_range() {
+    let lab = Lab::up("bad-range", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    let secs = ["x", "", "-1", "nan", "inf", "1e300", "315360001"];
+    for flag in [
+        "--poll-interval",
+        "--restart-delay",
+        "--stable-after",
+        "--stop-timeout",
+        "--hang-timeout",
+    ] {
+        for value in secs {
+            let value_of = format!("{flag}={value}");
+            let parts = [flag, "0 to 315360000", "clusmgr --help"];
+            refused(&n1.run(&["clusmgr", &value_of]), "clusmgr", 2, &parts);
+        }
+    }
+    for (flag, values, wanted) in [
+        ("--poll-interval", &["0", "0.001"][..], "at least 0.01"),
+        (
+            "--standalone-retry",
+            &["", "x", "0", "5:", "60:30", "1:1e300", "-1:5"],
+            "SECS:MAX",
+        ),
+        (
+            "--restart-limit",
+            &["", "x", "5/", "/60", "-1/60", "5/-1", "4294967296/60"],
+            "N/SECS",
+        ),
+    ] {
+        for value in values {
+            let value_of = format!("{flag}={value}");
+            let ran = n1.run(&["clusmgr", &value_of]);
+            refused(&ran, "clusmgr", 2, &[flag, wanted, "clusmgr --help"]);
+        }
+    }
+    for words in [
+        &["start", "--wait=601"][..],
+        &["status", "--wait=0"],
+        &["status", "--timeout=nan"],
+        &["events", "--since=-1"],
+    ] {
+        refused(&n1.ctl(words), "clusmgrctl", 2, &["clusmgrctl --help"]);
+    }
+    before.is_so_still(&n1);
+}
+
+#[test]
+fn an_unknown_name_of_a_group_a_facility_or_a_layout() {
+    let lab = Lab::up("bad-name", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    for (flag, advice) in [
+        ("--group", "/etc/group"),
+        ("--facility", "name one of kern"),
+        ("--layout", "system, ddr"),
+    ] {
+        for also in ["-f", "-t"] {
+            let ran = n1.run(&["clusmgr", flag, "nowhere", also]);
+            refused(&ran, "clusmgr", 2, &["nowhere", advice]);
+        }
+    }
+    before.is_so_still(&n1);
+}
+
+#[test]
+fn not_root() {
+    let lab = Lab::up("bad-uid", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    let nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    for flags in [&["-f"][..], &["-t"], &[], &["-R", "/tmp/r", "-S", "/tmp/s"]] {
+        let words = [&nobody[..], &["clusmgr"], flags].concat();
+        refused(&n1.run(&words), "clusmgr", 4, &["run it as root"]);
+    }
+    assert!(!n1.file("/tmp/r").exists() && !n1.file("/tmp/s").exists());
+    before.is_so_still(&n1);
+}
+
+#[test]
+fn version_and_help_are_no_errors() {
+    let lab = Lab::up("bad-help", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    let version = env!("CARGO_PKG_VERSION");
+    for (program, flags) in [
+        ("clusmgr", ["-V", "--version"]),
+        ("clusmgrctl", ["-V", "--version"]),
+    ] {
+        for flag in flags {
+            let ran = n1.run(&[program, flag]);
+            assert_eq!(ran.err, "");
+            assert_eq!(ran.ok(), format!("{program} {version}\n"));
+        }
+    }
+    for (program, flags) in [
+        ("clusmgr", ["-h", "--help"]),
+        ("clusmgrctl", ["-h", "--help"]),
+    ] {
+        for flag in flags {
+            let ran = n1.run(&[program, flag]);
+            assert_eq!(ran.err, "");
+            let out = ran.ok();
+            assert!(out.contains("Usage: ") && out.contains("--help"), "{out}");
+        }
+    }
+    before.is_so_still(&n1);
+}

@@ -1,0 +1,146 @@
+//! The daemon's own pid file.
+
+use crate::bed::{Before, refused};
+use crate::common::{Lab, Node};
+use std::fs;
+
+const PID_FILE: &str = "/run/clusmgr/clusmgr.pid";
+
+#[test]
+fn a_second_clusmgr() {
+    let lab = Lab::up("bad-second", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    let first = n1.daemon_pid();
+    let parts = [
+        PID_FILE,
+        &format!("already runs with pid {first};"),
+        "stop that one first",
+    ];
+    for flags in [
+        &["-f"][..],
+        &[],
+        &["-S", "/tmp/other"],
+        &["-s", "/tmp/other.sock"],
+    ] {
+        let words = [&["clusmgr"], flags].concat();
+        refused(&n1.run(&words), "clusmgr", 1, &parts);
+    }
+    before.is_so_still(&n1);
+    assert_eq!(n1.daemon_pid(), first);
+    let s = n1.status();
+    assert_eq!(s["daemon_pid"], first, "the first one goes on");
+    assert_eq!(s["service"]["state"], "running");
+    assert_eq!(n1.ctl(&["stop"]).code, 0, "and obeys");
+}
+
+/// With this in the pid file, and nobody holding it, a clusmgr starts, and adopts the corosync that
+/// runs.
+fn is_taken_over(node: &Node<'_>, before: &Before, content: &str) {
+    fs::write(node.file(PID_FILE), content).unwrap();
+    let dead = node.ctl(&["status"]);
+    assert_eq!(dead.code, 1, "a dead daemon's pid file: {dead:?}");
+    node.start_daemon(&[]);
+    let s = node.wait_state("running");
+    assert_eq!(s["service"]["adopted"], true);
+    assert_eq!(s["daemon_pid"], node.daemon_pid());
+    assert_eq!(
+        fs::read_to_string(node.file(PID_FILE)).unwrap(),
+        format!("{}\n", node.daemon_pid())
+    );
+    before.is_so_still(node);
+}
+
+#[test]
+fn a_pid_file_with_rubbish() {
+    let lab = Lab::up("bad-pid", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    for rubbish in [
+        "",
+        "rubbish\n",
+        "-1\n",
+        "0\n",
+        "99999999999999999999\n",
+        "1 2 3\n\0\n",
+    ] {
+        n1.end_daemon("QUIT");
+        is_taken_over(&n1, &before, rubbish);
+    }
+    n1.end_daemon("QUIT");
+    is_taken_over(&n1, &before, &"7".repeat(100_000));
+    // What is no file of ours is not.
+    n1.end_daemon("QUIT");
+    n1.sh("ln -s /etc/hosts /run/clusmgr/clusmgr.pid").ok();
+    let hosts = n1.sh("cat /etc/hosts").ok();
+    for (flags, cause) in [
+        (&[][..], "symbolic link"),
+        (&["-p", "/dev/null"], "not a regular file"),
+    ] {
+        let words = [&["clusmgr"], flags].concat();
+        refused(
+            &n1.run(&words),
+            "clusmgr",
+            1,
+            &[cause, "name another with --pid-file"],
+        );
+    }
+    assert_eq!(n1.sh("cat /etc/hosts").ok(), hosts);
+    before.is_so_still(&n1);
+}
+
+/// A program that dies of any signal, and the pid that it got; `wanted` if that is not 0.
+fn bystander(node: &Node<'_>, wanted: i64) -> i64 {
+    let script = format!(
+        "for i in {{1..200}}; do
+            [[ {wanted} = 0 ]] || echo $(({wanted} - 1)) >/proc/sys/kernel/ns_last_pid || exit 1
+            setsid sleep 600 </dev/null >/dev/null 2>&1 & pid=$!
+            [[ {wanted} = 0 || $pid = {wanted} ]] && echo $pid && exit 0
+            kill $pid
+        done
+        exit 1"
+    );
+    node.sh(&script).ok().trim().parse().unwrap()
+}
+
+/// It lives, and nobody sent it a signal or stopped it.
+#[track_caller]
+fn is_unharmed(node: &Node<'_>, pid: i64) {
+    let status = node.sh(&format!("cat /proc/{pid}/status")).ok();
+    assert!(
+        status.contains("Name:\tsleep") && status.contains("State:\tS"),
+        "{status}"
+    );
+}
+
+#[test]
+fn a_pid_file_with_a_foreign_pid() {
+    let lab = Lab::up("bad-foreign", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    let foreign = bystander(&n1, 0);
+    n1.end_daemon("QUIT");
+    is_taken_over(&n1, &before, &format!("{foreign}\n"));
+    is_unharmed(&n1, foreign);
+    n1.end_daemon("TERM");
+    is_unharmed(&n1, foreign);
+}
+
+#[test]
+fn a_pid_file_with_a_recycled_pid() {
+    let lab = Lab::up("bad-recycled", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    let first = n1.daemon_pid();
+    n1.end_daemon("KILL");
+    assert_eq!(
+        fs::read_to_string(n1.file(PID_FILE)).unwrap(),
+        format!("{first}\n")
+    );
+    assert_eq!(bystander(&n1, first), first);
+    is_taken_over(&n1, &before, &format!("{first}\n"));
+    assert_ne!(n1.daemon_pid(), first);
+    is_unharmed(&n1, first);
+    n1.end_daemon("TERM");
+    is_unharmed(&n1, first);
+}
