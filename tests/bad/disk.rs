@@ -197,6 +197,8 @@ fn a_disk_that_fills_while_corosync_runs() {
         degraded(s).contains(&"hold-unsaved".to_owned())
     });
     assert_eq!(s["service"]["hold"], true);
+    let left = n1.sh("ls -A /var/lib/clusmgr").ok();
+    assert!(!left.contains("tmp"), "half a file is left: {left}");
     assert!(corosyncs(&n1).is_empty());
     n1.sh("rm /var/lib/clusmgr/filler").ok();
     n1.ctl(&["start", "--wait"]).ok();

@@ -50,6 +50,37 @@ fn a_damaged_state_file() {
         &["line 2 column 3", advice],
     );
     each_is_refused(&n1, b"", &["not valid JSON at line 1", advice]);
+    let wrong = b"{\"version\":\"s01\",\"hold\":\"yes\",\"conf\":7}";
+    each_is_refused(&n1, wrong, &["of the wrong kind at line 1", advice]);
+}
+
+#[test]
+fn a_damaged_copy_of_the_configuration() {
+    let lab = Lab::up("bad-copy", "1", &[]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let sha = n1.status()["config"]["sha256"].clone();
+    n1.end_daemon("QUIT");
+    let name = format!("/var/lib/clusmgr/conf/{}", sha.as_str().unwrap());
+    let path = n1.file(&name);
+    let good = fs::read(&path).unwrap();
+    fs::write(&path, [&good[..], b"# more\n"].concat()).unwrap();
+    let before = Before::now(&n1);
+    let advice = format!("move {} away to take the live files over again", FILES[1]);
+    for flags in [&["-f"][..], &["-t"], &[]] {
+        let words = [&["clusmgr"], flags].concat();
+        refused(&n1.run(&words), "clusmgr", 1, &[&name, &advice]);
+    }
+    before.is_so_still(&n1);
+    // The advice is a good one.
+    fs::remove_file(n1.file(FILES[1])).unwrap();
+    n1.start_daemon(&[]);
+    let s = n1.wait_state("running");
+    assert_eq!(
+        (&s["service"]["adopted"], &s["config"]["sha256"]),
+        (&true.into(), &sha)
+    );
+    assert_eq!(fs::read(&path).unwrap(), good);
 }
 
 #[test]
