@@ -96,7 +96,6 @@ pub(super) fn serve(flags: &Flags) -> Result<()> {
     let op = table::find(&flags.driver)?;
     privileged()?;
     let group = sock::group(&flags.group)?;
-    make_dir(&flags.state_dir, 0o700, "--state-dir")?;
     make_dir(&flags.run_dir, 0o755, "--run-dir")?;
     // Before the first thread, and before anything is opened.
     let pipe = if flags.foreground {
@@ -162,7 +161,8 @@ fn writable(path: &Path, flag: &str) -> Result<()> {
 fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
     let signals = Signals::block()?;
     let pid_file = PidFile::take(&flags.pid_file)?;
-    // Now that no other clusmgr can be writing there.
+    // Now that no other clusmgr can be writing there: a second one leaves no trace.
+    make_dir(&flags.state_dir, 0o700, "--state-dir")?;
     file::clean_temps(&flags.state_dir)?;
     file::clean_temps(&flags.run_dir)?;
     let log = cm_log::start(log_target(flags)?, log_level(flags))?;

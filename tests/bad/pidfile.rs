@@ -27,6 +27,7 @@ fn a_second_clusmgr() {
         refused(&n1.run(&words), "clusmgr", 1, &parts);
     }
     before.is_so_still(&n1);
+    assert!(!n1.file("/tmp/other").exists());
     assert_eq!(n1.daemon_pid(), first);
     let s = n1.status();
     assert_eq!(s["daemon_pid"], first, "the first one goes on");
