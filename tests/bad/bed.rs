@@ -109,6 +109,20 @@ pub fn corosyncs(node: &Node<'_>) -> Vec<i64> {
     out.lines().map(|l| l.parse().unwrap()).collect()
 }
 
+/// The words that run a program in a node as another uid, and as a group; a failure that says so where
+/// the lab has one uid only.
+#[track_caller]
+pub fn as_another(node: &Node<'_>, group: u32) -> Vec<String> {
+    let words = format!("setpriv --reuid=65534 --regid={group} --clear-groups");
+    let ran = node.sh(&format!("{words} true"));
+    assert_eq!(
+        ran.code, 0,
+        "the lab has no second uid: run this as root, or install uidmap and give the user a range in \
+         /etc/subuid and /etc/subgid: {ran:?}"
+    );
+    words.split(' ').map(str::to_owned).collect()
+}
+
 /// Why the node is degraded.
 pub fn degraded(status: &serde_json::Value) -> Vec<String> {
     let items = status["degraded"].as_array().unwrap();

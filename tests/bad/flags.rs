@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::bed::{Before, refused};
+use crate::bed::{Before, as_another, refused};
 use crate::common::Lab;
 
 #[test]
@@ -118,12 +118,8 @@ fn not_root() {
     let lab = Lab::up("bad-uid", "1", &[]);
     let n1 = lab.node(1);
     let before = Before::running(&n1);
-    let nobody = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
+    let nobody = as_another(&n1, 65534);
+    let nobody: Vec<&str> = nobody.iter().map(String::as_str).collect();
     for flags in [&["-f"][..], &["-t"], &[], &["-R", "/tmp/r", "-S", "/tmp/s"]] {
         let words = [&nobody[..], &["clusmgr"], flags].concat();
         refused(&n1.run(&words), "clusmgr", 4, &["run it as root"]);

@@ -1,6 +1,6 @@
 //! The local socket.
 
-use crate::bed::{Before, Client, refused, refused_by_wire};
+use crate::bed::{Before, Client, as_another, refused, refused_by_wire};
 use crate::common::{Lab, Node};
 use std::time::{Duration, Instant};
 
@@ -137,16 +137,10 @@ fn a_client_that_may_not() {
     let lab = Lab::up("bad-may-not", "1", &[]);
     let n1 = lab.node(1);
     let before = Before::running(&n1);
-    let as_uid = |group: &str, words: &[&str]| {
-        let group = format!("--regid={group}");
-        let nobody = [
-            "setpriv",
-            "--reuid=65534",
-            &group,
-            "--clear-groups",
-            "clusmgrctl",
-        ];
-        n1.run(&[&nobody[..], words].concat())
+    let as_uid = |group: u32, words: &[&str]| {
+        let nobody = as_another(&n1, group);
+        let nobody: Vec<&str> = nobody.iter().map(String::as_str).collect();
+        n1.run(&[&nobody[..], &["clusmgrctl"], words].concat())
     };
     // Of the socket's group: it may look, and change nothing.
     for words in [
@@ -155,7 +149,7 @@ fn a_client_that_may_not() {
         &["config", "show"],
         &["key", "fingerprint"],
     ] {
-        let ran = as_uid("0", words);
+        let ran = as_uid(0, words);
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     }
     for verb in ["start", "stop", "restart"] {
@@ -166,7 +160,7 @@ fn a_client_that_may_not() {
             "only root",
             "ask again as root",
         ];
-        refused(&as_uid("0", &[verb]), "clusmgrctl", 4, &parts);
+        refused(&as_uid(0, &[verb]), "clusmgrctl", 4, &parts);
     }
     // Of no group of ours: it does not even get in.
     for words in [&["status"][..], &["stop"], &["events"], &["config", "show"]] {
@@ -175,14 +169,14 @@ fn a_client_that_may_not() {
             "Permission denied",
             "run as root",
         ];
-        refused(&as_uid("65534", words), "clusmgrctl", 4, &parts);
+        refused(&as_uid(65534, words), "clusmgrctl", 4, &parts);
     }
     before.is_so_still(&n1);
     assert_eq!(n1.status()["service"]["hold"], false);
     // And with --group, that group does.
     n1.end_daemon("QUIT");
     n1.start_daemon(&["--group", "65534"]);
-    assert_eq!(as_uid("65534", &["status"]).code, 0);
-    refused(&as_uid("65534", &["stop"]), "clusmgrctl", 4, &["only root"]);
+    assert_eq!(as_uid(65534, &["status"]).code, 0);
+    refused(&as_uid(65534, &["stop"]), "clusmgrctl", 4, &["only root"]);
     before.is_so_still(&n1);
 }
