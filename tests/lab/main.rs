@@ -6,8 +6,6 @@ mod adoption;
 mod binary;
 #[path = "../common/mod.rs"]
 mod common;
-mod adoption;
-mod binary;
 mod drift;
 mod endings;
 mod exits;
