@@ -1,0 +1,72 @@
+//! What the daemon costs over a quiet minute, with a real corosync on three nodes.
+
+use crate::agent::{Agent, Usage, ask_all};
+use crate::stats::{Row, Samples, remark, table};
+use std::thread;
+use std::time::Duration;
+
+/// From a ring to quiet.
+const SETTLE: Duration = Duration::from_secs(8);
+const SLICES: u32 = 20;
+const SLICE: Duration = Duration::from_secs(3);
+
+pub fn run(lab: &str, dir: &str) {
+    let mut agents = Agent::three(lab, dir);
+    ask_all(&mut agents, "daemon");
+    ask_all(&mut agents, "ring");
+    thread::sleep(SETTLE);
+    let mut anonymous = Samples::default();
+    let begin = look(&mut agents);
+    let mut end = begin.clone();
+    for _ in 0..SLICES {
+        thread::sleep(SLICE);
+        end = look(&mut agents);
+        for usage in &end {
+            anonymous.push(f64::from(usage.anonymous_kib) / 1024.0);
+        }
+    }
+    agents.into_iter().for_each(Agent::end);
+    let (mut switches, mut cpu) = (Samples::default(), Samples::default());
+    for (a, b) in begin.iter().zip(&end) {
+        let minutes = b.at.since(a.at).as_secs_f64() / 60.0;
+        switches.push(f64::from(b.switches - a.switches) / minutes);
+        cpu.push((b.run - a.run).as_secs_f64() * 1e3 / minutes);
+    }
+    let worst = |s: &Samples| s.percentile(100);
+    table(
+        "a quiet minute: anonymous memory, every 3 s on each of 3 nodes",
+        "MiB",
+        &[Row::judged(
+            "clusmgr",
+            &anonymous,
+            "<= 1.5 MiB",
+            worst(&anonymous) <= 1.5,
+        )],
+    );
+    table(
+        "a quiet minute: context switches, of 3 nodes",
+        "a minute",
+        &[Row::judged(
+            "clusmgr",
+            &switches,
+            "<= 70",
+            worst(&switches) <= 70.0,
+        )],
+    );
+    table(
+        "a quiet minute: CPU, of 3 nodes",
+        "ms a minute",
+        &[Row::judged(
+            "clusmgr",
+            &cpu,
+            "<= 30 ms",
+            worst(&cpu) <= 30.0,
+        )],
+    );
+    remark(&format!("{} threads", end[0].threads));
+}
+
+fn look(agents: &mut [Agent]) -> Vec<Usage> {
+    let answers = ask_all(agents, "usage");
+    answers.iter().map(|a| Usage::parse(a)).collect()
+}
