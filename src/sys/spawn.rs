@@ -5,20 +5,21 @@ use super::pidfd::PidFd;
 use crate::types::Pid;
 use nix::errno::Errno;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
-/// Where between fork and exec it failed. The numbers travel over a pipe from the child.
+/// Where between fork and exec it failed. The child leaves the number for the parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(i32)]
 pub enum Stage {
-    /// Something that is prepared in the parent: a pipe, `/dev/null`, a string with a NUL.
+    /// Something that is prepared in the parent: `/dev/null`, a string with a NUL.
     Prepare = 1,
     /// `fork(2)`.
     Fork = 2,
@@ -37,7 +38,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    fn from_number(n: u8) -> Stage {
+    fn from_number(n: i32) -> Stage {
         match n {
             2 => Stage::Fork,
             3 => Stage::Session,
@@ -110,7 +111,11 @@ pub struct Child {
 }
 
 /// How long the way from fork to exec may take. A binary on a dead network file system is the case.
-const EXEC_DEADLINE_MS: u16 = 5_000;
+const EXEC_DEADLINE_SECS: i64 = 5;
+const EXEC_DEADLINE: Duration = Duration::from_secs(EXEC_DEADLINE_SECS.unsigned_abs());
+
+/// The stack of a child until exec, in bytes; it needs a few hundred.
+const STACK: usize = 64 << 10;
 
 /// Our own environment for a child of ours: without what our own supervisor left for us, and with
 /// `extra` in place of what had those names.
@@ -151,6 +156,9 @@ fn push_var(env: &mut Vec<CString>, name: &[u8], value: &[u8]) {
 /// Forks and execs. Returns when the new program runs, or says where it failed; a failed child is
 /// reaped. The child has its own session, no signal blocked or ignored, and no descriptor of ours.
 ///
+/// The fork is a vfork: the child borrows our memory until exec, on a stack of its own, while this
+/// thread stands still. Nothing is copied, which is most of the time that a fork takes.
+///
 /// # Errors
 /// Stage and errno.
 pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
@@ -169,39 +177,59 @@ pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
         .read(true)
         .open("/dev/null")
         .map_err(|e| fail(Stage::Prepare, errno_of(&e)))?;
-    let (reader, writer) =
-        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| fail(Stage::Prepare, e))?;
     let prepared = Prepared {
         exe: &exe,
         argv: &argv,
         envp: &envp,
         stdin: null.as_raw_fd(),
         output: program.output.as_raw_fd(),
-        report: writer.as_raw_fd(),
+        failed: AtomicI32::new(0),
+        errno: AtomicI32::new(0),
     };
-    // SAFETY: the child calls nothing but async-signal-safe functions (see `run_child`), which is
-    // what a multi-threaded process may do after fork, and it ends in execve or _exit.
-    let pid = match unsafe { libc::fork() } {
-        -1 => return Err(fail(Stage::Fork, Errno::last())),
-        0 => run_child(&prepared),
-        pid => Pid(pid),
-    };
-    drop(writer);
+    let begin = Instant::now();
+    let pid = vfork(&prepared).map_err(|e| fail(Stage::Fork, e))?;
+    let late = begin.elapsed() >= EXEC_DEADLINE;
     // An unreaped child keeps its number, so this descriptor is surely its own.
-    let pidfd = PidFd::open(pid);
-    let outcome = await_exec(File::from(reader));
-    match (pidfd, outcome) {
-        (Ok(pidfd), Ok(())) => Ok(Child { pid, pidfd }),
-        (pidfd, outcome) => {
-            // SAFETY: the number is our own unreaped child's; nobody else can have it.
-            unsafe { libc::kill(pid.0, libc::SIGKILL) };
-            // SAFETY: waits for exactly this child, which cannot survive SIGKILL; no status wanted.
-            unsafe { libc::waitpid(pid.0, std::ptr::null_mut(), 0) };
-            Err(outcome
-                .err()
-                .unwrap_or_else(|| fail(Stage::Prepare, pidfd.err().unwrap_or(Errno::ESRCH))))
-        }
-    }
+    let failed = match (prepared.outcome(), PidFd::open(pid)) {
+        (Err(e), _) => e,
+        (Ok(()), Err(errno)) => fail(Stage::Prepare, errno),
+        // It ended without a word, and not before its time was up.
+        (Ok(()), Ok(pidfd)) if late && pidfd.has_ended() => fail(Stage::Deadline, Errno::ETIMEDOUT),
+        (Ok(()), Ok(pidfd)) => return Ok(Child { pid, pidfd }),
+    };
+    // SAFETY: the number is our own unreaped child's; nobody else can have it.
+    unsafe { libc::kill(pid.0, libc::SIGKILL) };
+    // SAFETY: waits for exactly this child, which cannot survive SIGKILL; no status wanted.
+    unsafe { libc::waitpid(pid.0, std::ptr::null_mut(), 0) };
+    Err(failed)
+}
+
+/// Makes the child, and returns when it has executed or ended.
+fn vfork(prepared: &Prepared<'_>) -> nix::Result<Pid> {
+    // No handler of ours may run in the child while it borrows our memory: all signals are blocked
+    // until it has set them to their defaults.
+    let mut before = SigSet::empty();
+    pthread_sigmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )?;
+    // Only reserved: the few frames of the child touch the end of it. An u128 for its alignment.
+    let mut stack: Vec<u128> = Vec::with_capacity(STACK / size_of::<u128>());
+    let arg: *const Prepared<'_> = prepared;
+    // SAFETY: the stack is as long as its capacity, grows down from its aligned end, and lives until
+    // the child has left it, as does `prepared`: with CLONE_VFORK this returns no earlier. The child
+    // makes async-signal-safe calls only (see `run_child`), writes to nothing of ours but the atomics
+    // in `prepared` and errno, and ends in execve or _exit.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(stack.capacity());
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        libc::clone(run_child, top.cast(), flags, arg.cast_mut().cast())
+    };
+    let pid = Errno::result(pid).map(Pid);
+    // Cannot fail: it sets what was set.
+    let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    pid
 }
 
 struct Prepared<'a> {
@@ -210,7 +238,21 @@ struct Prepared<'a> {
     envp: &'a [*const libc::c_char],
     stdin: RawFd,
     output: RawFd,
-    report: RawFd,
+    /// The stage where the child failed; 0 if it did not. The child writes here.
+    failed: AtomicI32,
+    errno: AtomicI32,
+}
+
+impl Prepared<'_> {
+    fn outcome(&self) -> Result<(), SpawnError> {
+        match self.failed.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            stage => Err(SpawnError {
+                stage: Stage::from_number(stage),
+                errno: Errno::from_raw(self.errno.load(Ordering::SeqCst)),
+            }),
+        }
+    }
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
@@ -226,28 +268,59 @@ fn errno_of(e: &std::io::Error) -> Errno {
 }
 
 /// Everything between fork and exec. It allocates nothing, takes no lock and logs nothing: another
-/// thread may have held any lock when we forked.
-fn run_child(p: &Prepared<'_>) -> ! {
+/// thread may hold any lock, and the memory is everybody's.
+extern "C" fn run_child(arg: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `vfork` gives us this, and it lives until we have executed or ended.
+    let p = unsafe { &*arg.cast::<Prepared<'_>>() };
     let stage = prepare_child(p);
-    // SAFETY: errno is this thread's own; reading it has no precondition.
+    // SAFETY: errno is that of the thread that stands still meanwhile.
     let errno = unsafe { *libc::__errno_location() };
-    let mut report = [0u8; 5];
-    report[0] = stage as u8;
-    report[1..].copy_from_slice(&errno.to_ne_bytes());
-    // SAFETY: writes five bytes from our stack to a pipe of ours (less than PIPE_BUF: in one piece),
-    // and ends without running anything of the parent's.
+    p.errno.store(errno, Ordering::SeqCst);
+    p.failed.store(stage as i32, Ordering::SeqCst);
+    // SAFETY: ends without running anything of the parent's.
+    unsafe { libc::_exit(127) }
+}
+
+/// Has the kernel end us if we have not executed by the deadline: the parent stands still. Timers
+/// like this one, unlike those of alarm(2), do not outlive exec.
+///
+/// # Safety
+/// Only in the child.
+unsafe fn arm_deadline() -> bool {
+    // SAFETY: zeroed sigevent and itimerspec are valid; the kernel writes one int to `timer`.
     unsafe {
-        libc::write(p.report, report.as_ptr().cast(), report.len());
-        libc::_exit(127)
+        let mut event: libc::sigevent = std::mem::zeroed();
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = libc::SIGKILL;
+        let mut timer: libc::c_int = 0;
+        let mut when: libc::itimerspec = std::mem::zeroed();
+        when.it_value.tv_sec = EXEC_DEADLINE_SECS;
+        let clock = libc::CLOCK_MONOTONIC;
+        libc::syscall(
+            libc::SYS_timer_create,
+            clock,
+            &raw const event,
+            &raw mut timer,
+        ) == 0
+            && libc::syscall(
+                libc::SYS_timer_settime,
+                timer,
+                0,
+                &raw const when,
+                std::ptr::null::<libc::itimerspec>(),
+            ) == 0
     }
 }
 
 /// Returns only if it fails, with the stage; errno says why.
 fn prepare_child(p: &Prepared<'_>) -> Stage {
-    // SAFETY: async-signal-safe calls only; every pointer is to memory that was prepared before the
+    // SAFETY: we are the child. Async-signal-safe calls only; every pointer is to memory that was prepared before the
     // fork and lives until exec; eight zeroed words are more than the kernel's sigaction
     // and mean SIG_DFL; a zeroed sigset is valid.
     unsafe {
+        if !arm_deadline() {
+            return Stage::Deadline;
+        }
         if libc::setsid() == -1 {
             return Stage::Session;
         }
@@ -273,7 +346,7 @@ fn prepare_child(p: &Prepared<'_>) -> Stage {
                 return Stage::Descriptors;
             }
         }
-        // Whatever else is open closes itself at exec, the report pipe too: its end means success.
+        // Whatever else is open closes itself at exec.
         if libc::syscall(
             libc::SYS_close_range,
             3u32,
@@ -293,40 +366,13 @@ fn prepare_child(p: &Prepared<'_>) -> Stage {
     }
 }
 
-/// The pipe's end without a word means that exec closed it.
-fn await_exec(mut reader: File) -> Result<(), SpawnError> {
-    let late = SpawnError {
-        stage: Stage::Deadline,
-        errno: Errno::ETIMEDOUT,
-    };
-    let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-    loop {
-        match poll(&mut fds, PollTimeout::from(EXEC_DEADLINE_MS)) {
-            Ok(0) => return Err(late),
-            Err(Errno::EINTR) => {}
-            _ => break,
-        }
-    }
-    let mut report = [0u8; 5];
-    match reader.read_exact(&mut report) {
-        Err(_) => Ok(()),
-        Ok(()) => {
-            let [stage, errno @ ..] = report;
-            let errno = Errno::from_raw(i32::from_ne_bytes(errno));
-            Err(SpawnError {
-                stage: Stage::from_number(stage),
-                errno,
-            })
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::pidfd::Exit;
     use super::*;
-    use std::time::{Duration, Instant};
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
 
     fn run(exe: &Path, argv: &[&str], output: &File) -> Result<Child, SpawnError> {
         spawn(&Program {
