@@ -40,6 +40,20 @@ pub enum Written {
 /// # Errors
 /// If any step fails, or if something other than a regular file is in the place.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<Written> {
+    put(path, bytes, mode, true)
+}
+
+/// As [`write_atomic`], for what says nothing once the machine has booted again: nobody sees half
+/// of the file, but it is not synced, so that a slow disk costs no time. After a power loss it may
+/// be the old file, the new one or an empty one.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_for_this_boot(path: &Path, bytes: &[u8], mode: u32) -> Result<Written> {
+    put(path, bytes, mode, false)
+}
+
+fn put(path: &Path, bytes: &[u8], mode: u32, lasting: bool) -> Result<Written> {
     let fail = |e: &io::Error| Error::io("write", path.display(), e);
     let real = resolve(path).map_err(|e| fail(&e))?;
     let old = match fs::symlink_metadata(&real) {
@@ -56,9 +70,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<Written> {
     let dir = parent(&real);
     let mut temp = Temp::create(dir).map_err(|e| fail(&e))?;
     temp.fill(bytes, mode, old.as_ref().map(MetadataExt::gid))
+        .and_then(|()| {
+            if lasting {
+                temp.file.sync_all()
+            } else {
+                Ok(())
+            }
+        })
         .and_then(|()| temp.rename_to(&real))
         .map_err(|e| fail(&e))?;
-    sync_dir(dir).map_err(|e| Error::io("sync the directory of", path.display(), &e))?;
+    if lasting {
+        sync_dir(dir).map_err(|e| Error::io("sync the directory of", path.display(), &e))?;
+    }
     Ok(if old.is_some() {
         Written::Replaced
     } else {
@@ -291,8 +314,7 @@ impl Temp {
         // only ever takes access away.
         let _ = group.map(|gid| fchown(&self.file, None, Some(gid)));
         self.file.set_permissions(Permissions::from_mode(mode))?;
-        self.file.write_all(bytes)?;
-        self.file.sync_all()
+        self.file.write_all(bytes)
     }
 
     fn rename_to(&mut self, path: &Path) -> io::Result<()> {

@@ -52,7 +52,14 @@ pub enum Look {
         stopped: Duration,
     },
     /// It has ended.
-    Ended(exit::Meaning, crate::sys::pidfd::Exit),
+    Ended {
+        /// How.
+        exit: crate::sys::pidfd::Exit,
+        /// What that means.
+        meaning: Meaning,
+        /// The last lines of its output.
+        lines: Vec<String>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,7 +184,11 @@ impl Process {
         if let Some(exit) = self.pidfd.reap() {
             let lines = output.tail_lines();
             let meaning = exit::meaning(exit, self.asked, self.hung, literal, &lines);
-            return Look::Ended(meaning, exit);
+            return Look::Ended {
+                exit,
+                meaning,
+                lines,
+            };
         }
         let passed = now.since(self.looked).min(step);
         self.looked = now;
@@ -197,8 +208,8 @@ impl Process {
         &self,
         meaning: Meaning,
         exit: crate::sys::pidfd::Exit,
+        lines: Vec<String>,
         now: Mono,
-        output: &Output,
     ) -> Ended {
         use crate::sys::pidfd::Exit;
         let (code, signal) = match exit {
@@ -213,7 +224,7 @@ impl Process {
             signal,
             at: WallMs::now(),
             ran_ms,
-            output: output.last_lines(),
+            output: lines,
         };
         Ended {
             exit,
@@ -254,8 +265,9 @@ fn record(run_dir: &Path, id: &ProcId) {
         boot,
     };
     let text = serde_json::to_vec(&record).unwrap_or_default();
-    // Without the record the next clusmgr still finds corosync by its pid file or in /proc.
-    if let Err(e) = file::write_atomic(&run_dir.join(RECORD), &text, 0o600) {
+    // Without the record the next clusmgr still finds corosync by its pid file or in /proc. The boot's
+    // name in it makes one of an earlier boot worthless, so it need not last.
+    if let Err(e) = file::write_for_this_boot(&run_dir.join(RECORD), &text, 0o600) {
         log::warn!("{e}");
     }
 }

@@ -192,11 +192,15 @@ impl Service for CorosyncService {
             return check;
         };
         match process.look(now, step, literal, &self.output) {
-            Look::Ended(meaning, exit) => {
+            Look::Ended {
+                exit,
+                meaning,
+                lines,
+            } => {
                 if meaning.already_running {
                     check.already_running = true;
                 }
-                check.ended = Some(process.ended(meaning, exit, now, &self.output));
+                check.ended = Some(process.ended(meaning, exit, lines, now));
                 self.process = None;
                 self.sys.clear_degraded("not-ready");
             }

@@ -164,12 +164,18 @@ impl CorosyncSys {
         Ok(bytes)
     }
 
-    fn local_host(&self) -> LocalHost {
-        LocalHost {
+    /// This host, as far as it takes to tell which node of the configuration it is. The addresses
+    /// come last there, and to list them is the longest step of a start.
+    fn local_host(&self, config: &Config) -> LocalHost {
+        let mut this = LocalHost {
             node_name: self.params.node_name.clone(),
             hostname: host::hostname(),
-            addresses: host::addresses(),
+            addresses: Vec::new(),
+        };
+        if config.local_node(&this).is_none() {
+            this.addresses = host::addresses();
         }
+        this
     }
 
     /// Reads and checks the live files; `None` where there is no live configuration.
@@ -189,7 +195,7 @@ impl CorosyncSys {
 
     fn check_conf(&self, bytes: Zeroizing<Vec<u8>>) -> std::result::Result<Live, Vec<Finding>> {
         let config = parse::parse(&bytes)?;
-        let host = self.local_host();
+        let host = self.local_host(&config);
         let key = self.read_key(&config);
         let mut guard = self.corosync_config_mtx.lock();
         if let Ok(LiveKey::File(path, _)) = &key {
