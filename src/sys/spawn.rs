@@ -2,14 +2,16 @@
 #![allow(unsafe_code)]
 
 use super::pidfd::PidFd;
+use super::ready;
 use crate::types::Pid;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::time::TimeSpec;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -111,8 +113,7 @@ pub struct Child {
 }
 
 /// How long the way from fork to exec may take. A binary on a dead network file system is the case.
-const EXEC_DEADLINE_SECS: i64 = 5;
-const EXEC_DEADLINE: Duration = Duration::from_secs(EXEC_DEADLINE_SECS.unsigned_abs());
+const EXEC_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The stack of a child until exec, in bytes; it needs a few hundred.
 const STACK: usize = 64 << 10;
@@ -162,6 +163,10 @@ fn push_var(env: &mut Vec<CString>, name: &[u8], value: &[u8]) {
 /// # Errors
 /// Stage and errno.
 pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
+    spawn_within(program, EXEC_DEADLINE)
+}
+
+fn spawn_within(program: &Program<'_>, deadline: Duration) -> Result<Child, SpawnError> {
     let fail = |stage, errno| SpawnError { stage, errno };
     let prep = |_| fail(Stage::Prepare, Errno::EINVAL);
     let exe = CString::new(program.exe.as_os_str().as_bytes()).map_err(prep)?;
@@ -183,18 +188,19 @@ pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
         envp: &envp,
         stdin: null.as_raw_fd(),
         output: program.output.as_raw_fd(),
+        deadline: TimeSpec::from(deadline),
         failed: AtomicI32::new(0),
         errno: AtomicI32::new(0),
     };
     let begin = Instant::now();
     let pid = vfork(&prepared).map_err(|e| fail(Stage::Fork, e))?;
-    let late = begin.elapsed() >= EXEC_DEADLINE;
+    let late = begin.elapsed() >= deadline;
     // An unreaped child keeps its number, so this descriptor is surely its own.
     let failed = match (prepared.outcome(), PidFd::open(pid)) {
         (Err(e), _) => e,
         (Ok(()), Err(errno)) => fail(Stage::Prepare, errno),
-        // It ended without a word, and not before its time was up.
-        (Ok(()), Ok(pidfd)) if late && pidfd.has_ended() => fail(Stage::Deadline, Errno::ETIMEDOUT),
+        // It ends without a word, and not before its time was up.
+        (Ok(()), Ok(pidfd)) if late && is_ending(&pidfd) => fail(Stage::Deadline, Errno::ETIMEDOUT),
         (Ok(()), Ok(pidfd)) => return Ok(Child { pid, pidfd }),
     };
     // SAFETY: the number is our own unreaped child's; nobody else can have it.
@@ -202,6 +208,13 @@ pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
     // SAFETY: waits for exactly this child, which cannot survive SIGKILL; no status wanted.
     unsafe { libc::waitpid(pid.0, std::ptr::null_mut(), 0) };
     Err(failed)
+}
+
+/// Whether a child that was late is at its end, and not at work in its new program. The kernel lets the
+/// parent go on a moment before a killed child can be seen to have ended.
+fn is_ending(pidfd: &PidFd) -> bool {
+    ready::wait_any(&[pidfd.as_fd()], Duration::from_secs(1));
+    pidfd.has_ended()
 }
 
 /// Makes the child, and returns when it has executed or ended.
@@ -238,6 +251,7 @@ struct Prepared<'a> {
     envp: &'a [*const libc::c_char],
     stdin: RawFd,
     output: RawFd,
+    deadline: TimeSpec,
     /// The stage where the child failed; 0 if it did not. The child writes here.
     failed: AtomicI32,
     errno: AtomicI32,
@@ -286,7 +300,7 @@ extern "C" fn run_child(arg: *mut libc::c_void) -> libc::c_int {
 ///
 /// # Safety
 /// Only in the child.
-unsafe fn arm_deadline() -> bool {
+unsafe fn arm_deadline(deadline: &TimeSpec) -> bool {
     // SAFETY: zeroed sigevent and itimerspec are valid; the kernel writes one int to `timer`.
     unsafe {
         let mut event: libc::sigevent = std::mem::zeroed();
@@ -294,7 +308,7 @@ unsafe fn arm_deadline() -> bool {
         event.sigev_signo = libc::SIGKILL;
         let mut timer: libc::c_int = 0;
         let mut when: libc::itimerspec = std::mem::zeroed();
-        when.it_value.tv_sec = EXEC_DEADLINE_SECS;
+        when.it_value = *deadline.as_ref();
         let clock = libc::CLOCK_MONOTONIC;
         libc::syscall(
             libc::SYS_timer_create,
@@ -318,7 +332,7 @@ fn prepare_child(p: &Prepared<'_>) -> Stage {
     // fork and lives until exec; eight zeroed words are more than the kernel's sigaction
     // and mean SIG_DFL; a zeroed sigset is valid.
     unsafe {
-        if !arm_deadline() {
+        if !arm_deadline(&p.deadline) {
             return Stage::Deadline;
         }
         if libc::setsid() == -1 {
@@ -372,7 +386,6 @@ mod tests {
     use super::super::pidfd::Exit;
     use super::*;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    use std::os::fd::AsFd;
 
     fn run(exe: &Path, argv: &[&str], output: &File) -> Result<Child, SpawnError> {
         spawn(&Program {
@@ -414,6 +427,23 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_child_that_does_not_get_as_far_as_exec_in_time_is_ended_and_told() {
+        let out = tempfile::tempfile().unwrap();
+        let program = Program {
+            exe: Path::new("/bin/sleep"),
+            argv: &["sleep", "60"],
+            env: Vec::new(),
+            output: &out,
+        };
+        let e = spawn_within(&program, Duration::from_nanos(1)).unwrap_err();
+        let late = SpawnError {
+            stage: Stage::Deadline,
+            errno: Errno::ETIMEDOUT,
+        };
+        assert_eq!(e, late);
     }
 
     #[test]
