@@ -71,6 +71,13 @@ fn all_pids() -> Vec<String> {
         .collect()
 }
 
+impl Drop for Traced {
+    /// What a failed test leaves must end all the same.
+    fn drop(&mut self) {
+        let _ = self.verb(&["down"]).output();
+    }
+}
+
 impl Traced {
     fn new(name: &str) -> Traced {
         Traced {
@@ -92,7 +99,9 @@ impl Traced {
         let (key, value) = self.mark.split_once('=').unwrap();
         let mut c = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lab"));
         c.arg("--dir").arg(self.dir()).args(words);
-        c.env("CLUSMGR_BIN_DIR", bin).env(key, value);
+        c.env("CLUSMGR_BIN_DIR", bin)
+            .env(key, value)
+            .env("LAB_MAX_SECS", "300");
         c.stdin(Stdio::null());
         c
     }
