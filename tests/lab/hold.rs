@@ -197,3 +197,26 @@ fn the_exit_code_of_status_tells_the_state() {
     n1.end_daemon("TERM");
     assert_eq!(code(), 3);
 }
+
+#[test]
+fn the_first_status_after_the_start_of_clusmgr_is_what_is_and_no_default() {
+    let lab = Lab::up("first-status", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    for held in [false, true] {
+        for _ in 0..4 {
+            let out = n1.sh("clusmgr && clusmgrctl status --json; exit 0").ok();
+            let s: Value = serde_json::from_str(&out).unwrap();
+            let (mode, reason) = if held {
+                ("standalone", json!("held"))
+            } else {
+                ("cluster", Value::Null)
+            };
+            assert_eq!(s["mode"], mode, "{s:#}");
+            assert_eq!(s["mode_reason"], reason);
+            n1.end_daemon("QUIT");
+        }
+        n1.start_daemon(&[]);
+        n1.ctl(&["stop"]).ok();
+        n1.end_daemon("TERM");
+    }
+}
