@@ -96,6 +96,8 @@ struct View {
     taken: u64,
     /// The monitor has looked around for the first time.
     begun: bool,
+    /// The daemon ends: orders come too late.
+    ending: bool,
     /// The monitor has ended.
     ended: bool,
 }
@@ -296,7 +298,7 @@ impl Manager {
         let deadline = Instant::now() + wait;
         let object = "corosync";
         let mut guard = self.clusmgr.lock();
-        if guard.view.ended {
+        if guard.view.ending || guard.view.ended {
             let e = Error::new(wanted.as_str(), object, "clusmgr is ending");
             return Err(e.kind(Kind::NotRunning));
         }
@@ -404,6 +406,7 @@ impl View {
             degraded: Vec::new(),
             taken: 0,
             begun: false,
+            ending: false,
             ended: false,
         }
     }

@@ -265,7 +265,7 @@ impl Running {
             for action in actions {
                 inputs.extend(self.act(action));
             }
-            self.tell_retry(phase);
+            self.tell_retry(phase, now);
         }
         self.tell_mode(before);
     }
@@ -385,12 +385,12 @@ impl Running {
     }
 
     /// Tells when the next start is due.
-    fn tell_retry(&self, phase: Phase) {
+    fn tell_retry(&self, phase: Phase, now: Mono) {
         if self.state.ending {
             return;
         }
         if let (Some(at), true) = (self.state.retry_at(), phase != self.state.phase) {
-            let ms = u64::try_from(at.since(clock::now()).as_millis()).unwrap_or(u64::MAX);
+            let ms = u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
             let text = format!("the next start is due in {ms} ms");
             self.publish(Note::new(Kind::ServiceRetry, Severity::Info, text).with("in_ms", ms));
         }
@@ -449,6 +449,7 @@ impl Running {
             degraded: self.unsaved.iter().cloned().collect(),
             taken: self.taken,
             begun: true,
+            ending: self.state.ending,
             ended: self.finished,
         });
     }

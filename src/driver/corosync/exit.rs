@@ -24,6 +24,10 @@ const OLD_VERSION: &str = "is different than my config version";
 pub fn meaning(exit: Exit, asked: bool, hung: bool, literal: bool, output: &[String]) -> Meaning {
     let (cause, permanent) = match exit {
         _ if hung => ("hung: killed by clusmgr".to_owned(), false),
+        Exit::Unknown if asked => (
+            "stopped as asked (it was adopted, so its status is not known)".to_owned(),
+            false,
+        ),
         Exit::Unknown => (
             "unknown: it was adopted, and the kernel tells its status to nobody else".into(),
             false,
@@ -124,6 +128,13 @@ mod tests {
             meaning(Exit::Code(0), true, false, true, &said).cause,
             "exit 0 (stopped as asked)"
         );
+    }
+
+    #[test]
+    fn an_adopted_one_that_was_told_to_end_has_a_cause() {
+        let asked = meaning(Exit::Unknown, true, false, true, &[]);
+        assert!(asked.cause.starts_with("stopped as asked"), "{asked:?}");
+        assert!(of(Exit::Unknown).cause.starts_with("unknown"));
     }
 
     #[test]
