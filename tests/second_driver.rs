@@ -265,7 +265,9 @@ impl Bed {
 
     fn asked(&self) -> Vec<&'static str> {
         let mut asked = self.script.lock().unwrap().asked.clone();
-        asked.retain(|a| *a != "misc");
+        // While held, the monitor looks once a period for one that somebody else has started.
+        let mut looked = false;
+        asked.retain(|a| *a != "misc" && (*a != "adopt" || !std::mem::replace(&mut looked, true)));
         asked
     }
 
