@@ -1,13 +1,16 @@
 //! corosync as a cluster manager: configuration and key, the process, what it says.
 
 pub mod authkey;
+pub mod diff;
 pub mod exit;
 pub mod finding;
 pub mod limits;
 pub mod model;
 pub mod nodes;
+pub mod options;
 pub mod output;
 pub mod parse;
+pub mod plan;
 pub mod process;
 pub mod render;
 pub mod service;

@@ -31,6 +31,8 @@ pub struct Node {
     pub votes: Option<u32>,
     /// Where its section begins.
     pub at: Pos,
+    /// Where the value of each of its keys stands, by name.
+    places: Vec<(String, Pos)>,
 }
 
 impl Node {
@@ -41,8 +43,28 @@ impl Node {
         Some(&found.1)
     }
 
+    /// Where the value of a key stands; where the section begins if there is no such key.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Pos {
+        let found = self.places.binary_search_by(|p| p.0.as_str().cmp(key));
+        found.map_or(self.at, |i| self.places[i].1)
+    }
+
+    /// Whether it has a key of this name.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        let found = self.places.binary_search_by(|p| p.0.as_str().cmp(key));
+        found.is_ok()
+    }
+
+    /// Where the address on a link stands.
+    #[must_use]
+    pub fn addr_place(&self, link: LinkId) -> Pos {
+        self.place(&format!("ring{link}_addr"))
+    }
+
     /// `name` and `ring0_addr`: what corosync finds the local node by.
-    fn labels(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn labels(&self) -> impl Iterator<Item = &str> {
         [self.name.as_deref(), self.addr(LinkId(0))]
             .into_iter()
             .flatten()
@@ -50,6 +72,11 @@ impl Node {
 
     fn set(&mut self, key: &Key) {
         let text = key.value.text();
+        let at = key.value_at;
+        match self.places.binary_search_by(|p| p.0.cmp(&key.name)) {
+            Ok(i) => self.places[i].1 = at,
+            Err(i) => self.places.insert(i, (key.name.clone(), at)),
+        }
         match key.name.as_str() {
             "nodeid" => self.nodeid = text.parse().ok().map(NodeId),
             "name" => self.name = Some(text.into_owned()),
@@ -91,14 +118,15 @@ impl Config {
     /// those, keys of a section inside `node {}` belong to the node, and the section's end ends the node.
     #[must_use]
     pub fn nodes(&self) -> Vec<Node> {
-        let mut nodes = Vec::new();
-        for list in sections(self.items(), "nodelist") {
-            let mut place = 0;
-            for node in sections(&list.items, "node") {
-                read_node(node, &mut nodes, &mut place);
-            }
-        }
-        nodes.into_iter().flatten().collect()
+        let read = |(at, keys): (Pos, Vec<&Key>)| {
+            let mut node = Node {
+                at,
+                ..Node::default()
+            };
+            keys.into_iter().for_each(|k| node.set(k));
+            node
+        };
+        node_places(self).into_iter().map(read).collect()
     }
 
     /// Which node this is; `None` if neither names nor addresses tell (corosync would then still ask
@@ -108,31 +136,7 @@ impl Config {
     /// the host name with ever fewer domains, that with the domains of `name` left out, and an address of this host.
     #[must_use]
     pub fn local_node(&self, host: &LocalHost) -> Option<Node> {
-        let nodes = self.nodes();
-        let given = |n: &&Node| n.name.as_deref() == Some(host.node_name.as_str());
-        if let Some(node) = nodes.iter().find(given) {
-            return Some(node.clone());
-        }
-        let find =
-            |fits: &dyn Fn(&str) -> bool| nodes.iter().find(|n| n.labels().any(fits)).cloned();
-        let mut name = host.hostname.as_str();
-        while !name.is_empty() {
-            if let Some(node) = find(&|label| label == name) {
-                return Some(node);
-            }
-            match name.rsplit_once('.') {
-                Some((shorter, _)) => name = shorter,
-                None => break,
-            }
-        }
-        let short = |label: &str| !name.is_empty() && label.split('.').next() == Some(name);
-        find(&short).or_else(|| {
-            find(&|label| {
-                label
-                    .parse()
-                    .is_ok_and(|ip: IpAddr| host.addresses.contains(&ip))
-            })
-        })
+        local_of(&self.nodes(), host).cloned()
     }
 
     /// Whether every `ringN_addr` is an address and no name, so that no resolver can make a difference.
@@ -211,6 +215,36 @@ impl Config {
     }
 }
 
+/// The node that has the given name, else the one that corosync finds.
+pub(super) fn local_of<'a>(nodes: &'a [Node], host: &LocalHost) -> Option<&'a Node> {
+    let given = |n: &&Node| n.name.as_deref() == Some(host.node_name.as_str());
+    let found = nodes.iter().find(given);
+    found.or_else(|| found_by_corosync(nodes, host))
+}
+
+/// The node that corosync takes for its own, as far as it needs no resolver for that.
+pub(super) fn found_by_corosync<'a>(nodes: &'a [Node], host: &LocalHost) -> Option<&'a Node> {
+    let find = |fits: &dyn Fn(&str) -> bool| nodes.iter().find(|n| n.labels().any(fits));
+    let mut name = host.hostname.as_str();
+    while !name.is_empty() {
+        if let Some(node) = find(&|label| label == name) {
+            return Some(node);
+        }
+        match name.rsplit_once('.') {
+            Some((shorter, _)) => name = shorter,
+            None => break,
+        }
+    }
+    let short = |label: &str| !name.is_empty() && label.split('.').next() == Some(name);
+    find(&short).or_else(|| {
+        find(&|label| {
+            label
+                .parse()
+                .is_ok_and(|ip: IpAddr| host.addresses.contains(&ip))
+        })
+    })
+}
+
 /// The sections of a name, in order.
 pub(super) fn sections<'a>(items: &'a [Item], name: &'a str) -> impl Iterator<Item = &'a Section> {
     items.iter().filter_map(move |i| match i {
@@ -219,19 +253,37 @@ pub(super) fn sections<'a>(items: &'a [Item], name: &'a str) -> impl Iterator<It
     })
 }
 
+/// The keys of each node that has any, in order, with where its section begins.
+fn node_places(config: &Config) -> Vec<(Pos, Vec<&Key>)> {
+    let mut nodes = Vec::new();
+    for list in sections(config.items(), "nodelist") {
+        let mut place = 0;
+        for node in sections(&list.items, "node") {
+            read_node(node, &mut nodes, &mut place);
+        }
+    }
+    nodes.into_iter().flatten().collect()
+}
+
+/// The keys of each node that has any, in order; the last of a repeated one wins.
+pub(super) fn node_keys(config: &Config) -> Vec<Vec<&Key>> {
+    node_places(config).into_iter().map(|n| n.1).collect()
+}
+
 /// Reads a section as a node in its place; a place without keys stays empty.
-fn read_node(section: &Section, nodes: &mut Vec<Option<Node>>, place: &mut usize) {
+fn read_node<'c>(
+    section: &'c Section,
+    nodes: &mut Vec<Option<(Pos, Vec<&'c Key>)>>,
+    place: &mut usize,
+) {
     for item in &section.items {
         match item {
             Item::Key(key) => {
                 if nodes.len() <= *place {
                     nodes.resize_with(*place + 1, || None);
                 }
-                let node = nodes[*place].get_or_insert_with(|| Node {
-                    at: section.at,
-                    ..Node::default()
-                });
-                node.set(key);
+                let node = nodes[*place].get_or_insert_with(|| (section.at, Vec::new()));
+                node.1.push(key);
             }
             Item::Section(inner) => read_node(inner, nodes, place),
             Item::Comment(_) => {}
