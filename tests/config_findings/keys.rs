@@ -283,6 +283,16 @@ fn what_is_of_older_corosyncs_is_a_warning() {
 }
 
 #[test]
+fn what_corosync_would_still_stumble_over_is_refused() {
+    let findings = check(&totem("rrp_problem_count_timeout: long"));
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert!(
+        findings[1].message.contains("from 0 to 4294967295"),
+        "{findings:?}"
+    );
+}
+
+#[test]
 fn a_key_given_twice_is_a_warning() {
     let text = edited(&[("token: 3000\n", "token: 2000\ntoken: 3000\n")]);
     warned(&text, "token: 2000", "totem.token", "again in line 9");

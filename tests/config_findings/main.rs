@@ -2,6 +2,7 @@
 //! makes one mistake in it, and wants that mistake told, alone, at its place, and nothing else.
 #![allow(clippy::unwrap_used)]
 
+mod files;
 mod keys;
 mod nodes;
 mod quorum;

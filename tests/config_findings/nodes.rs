@@ -176,6 +176,17 @@ fn a_node_without_an_address_is_refused() {
 }
 
 #[test]
+fn three_nodes_without_link_0_are_a_warning() {
+    let text = BASE.replace("ring0_addr", "ring2_addr");
+    warned(
+        &text,
+        "nodelist",
+        "nodelist.node",
+        "does not lengthen the token",
+    );
+}
+
+#[test]
 fn two_families_on_a_link_are_refused() {
     let text = edited(&[("fd00::3", "10.1.0.3")]);
     refused(

@@ -18,3 +18,4 @@ mod supervisor;
 mod takeover;
 mod thin;
 mod traces;
+mod validator;

@@ -40,8 +40,19 @@ pub enum Kind {
     Path,
     /// Any text; rules of its own may apply.
     Text,
-    /// Of an older corosync, without any effect now; the text says what to write instead.
-    Gone(&'static str),
+    /// Of an older corosync: what to write instead, and what corosync still wants its value to be.
+    Gone(&'static str, Form),
+}
+
+/// What the value of an option of an older corosync must still be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Anything: nobody looks at it.
+    Any,
+    /// A whole number of 32 bits.
+    U32,
+    /// One of these words.
+    Words(&'static [&'static str]),
 }
 
 /// How a change of an option takes effect.
@@ -89,7 +100,9 @@ impl Opt {
             Kind::Words(words) | Kind::Lax(words) => format!("one of {}", words.join(", ")),
             Kind::Dscp => "a number from 0 to 63 or a name as cs6, af41 or ef".to_owned(),
             Kind::Path => "an absolute path".to_owned(),
-            Kind::Text | Kind::Gone(_) => "some text".to_owned(),
+            Kind::Gone(_, Form::U32) => format!("a whole number from 0 to {}", u32::MAX),
+            Kind::Gone(_, Form::Words(words)) => format!("one of {}", words.join(", ")),
+            Kind::Text | Kind::Gone(_, Form::Any) => "some text".to_owned(),
         }
     }
 }

@@ -22,7 +22,7 @@ const MOST: usize = 64;
 pub fn unknown_key(section_path: &str, name: &str) -> Unknown {
     if let Some(spec) = section(section_path) {
         let known = spec.options.iter();
-        let known = known.filter(|o| !matches!(o.kind, Kind::Gone(_)));
+        let known = known.filter(|o| !matches!(o.kind, Kind::Gone(..)));
         if let Some(near) = nearest(name, known.map(|o| o.name)) {
             return Unknown::Near(near);
         }

@@ -1,7 +1,7 @@
 //! The rows: one table a section.
 
 use super::Effect::{Link, Reload, Restart};
-use super::{Effect, Kind, Opt};
+use super::{Effect, Form, Kind, Opt};
 
 /// One section that corosync knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,15 @@ const fn text(name: &'static str, effect: Effect) -> Opt {
 }
 
 const fn gone(name: &'static str, instead: &'static str) -> Opt {
-    opt(name, Kind::Gone(instead), "", Reload)
+    opt(name, Kind::Gone(instead, Form::Any), "", Reload)
+}
+
+const fn gone_number(name: &'static str, instead: &'static str) -> Opt {
+    opt(name, Kind::Gone(instead, Form::U32), "", Reload)
+}
+
+const fn gone_word(name: &'static str, words: &'static [&'static str], instead: &'static str) -> Opt {
+    opt(name, Kind::Gone(instead, Form::Words(words)), "", Reload)
 }
 
 const fn spec(path: &'static str, options: &'static [Opt]) -> SectionSpec {
@@ -120,13 +128,13 @@ const TOTEM: &[Opt] = &[
     int("threads", 0, U32, "", "0", Restart),
     // Written by pcs, read by its own tools.
     text("cluster_uuid", Reload),
-    gone("nodeid", "corosync 3 ignores it; write nodeid in the node's section of the nodelist"),
+    gone_number("nodeid", "corosync 3 ignores it; write nodeid in the node's section of the nodelist"),
     gone("rrp_mode", "corosync 3 has knet for that; write link_mode, or remove it"),
-    gone("rrp_token_expired_timeout", DROP),
-    gone("rrp_problem_count_timeout", DROP),
-    gone("rrp_problem_count_threshold", DROP),
-    gone("rrp_problem_count_mcast_threshold", DROP),
-    gone("rrp_autorecovery_check_timeout", DROP),
+    gone_number("rrp_token_expired_timeout", DROP),
+    gone_number("rrp_problem_count_timeout", DROP),
+    gone_number("rrp_problem_count_threshold", DROP),
+    gone_number("rrp_problem_count_mcast_threshold", DROP),
+    gone_number("rrp_autorecovery_check_timeout", DROP),
     gone("vsftype", "corosync 3 does not read it; write provider in the quorum section"),
 ];
 
@@ -167,7 +175,7 @@ const QUORUM: &[Opt] = &[
     opt("allow_downscale", Kind::Flag, "0", Restart),
     opt("expected_votes_tracking", Kind::Flag, "0", Restart),
     int("votes", 0, U32, "votes", "1", Reload),
-    gone("leaving_timeout", DROP),
+    gone_number("leaving_timeout", DROP),
 ];
 
 const DEVICE: &[Opt] = &[
@@ -204,8 +212,8 @@ macro_rules! logging {
             words("syslog_facility", FACILITY, "daemon", Reload),
             words("syslog_priority", PRIORITY, "info", Reload),
             words("debug", DEBUG, "off", Reload),
-            gone("to_file", "it is obsolete; write to_logfile"),
-            gone("syslog_level", "it is obsolete; write syslog_priority"),
+            gone_word("to_file", SWITCH, "it is obsolete; write to_logfile"),
+            gone_word("syslog_level", PRIORITY, "it is obsolete; write syslog_priority"),
         ]
     };
 }

@@ -2,7 +2,7 @@
 
 use super::super::finding::printable;
 use super::super::model::{Item, Key, Section};
-use super::super::options::{self, Kind, Opt, Unknown};
+use super::super::options::{self, Form, Kind, Opt, Unknown};
 use super::{Check, join};
 use std::collections::HashMap;
 
@@ -118,7 +118,14 @@ impl Check<'_> {
                 in_range(0, 63) || name
             }
             Kind::Path => value.starts_with('/'),
-            Kind::Gone(instead) => return self.warn(key.at, path, instead),
+            Kind::Gone(instead, form) => {
+                self.warn(key.at, path, instead);
+                match form {
+                    Form::Any => true,
+                    Form::U32 => in_range(0, i64::from(u32::MAX)),
+                    Form::Words(words) => words.contains(&value),
+                }
+            }
         };
         if fits {
             return;

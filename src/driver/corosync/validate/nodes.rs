@@ -151,6 +151,13 @@ impl Check<'_> {
                 message,
             );
         }
+        if nodes.len() > 2 && !links.contains(&LinkId(0)) {
+            let message = format!(
+                "no node has a ring0_addr, and corosync then does not lengthen the token for {} nodes; keep link 0, or write the longer token",
+                nodes.len()
+            );
+            self.warn(self.section_place("nodelist"), path, message);
+        }
         if links.len() > 1 && !self.knet {
             let message = format!(
                 "there are {} links, and only knet can have more than one; leave ring0_addr alone, or set transport to knet",

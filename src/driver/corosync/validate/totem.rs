@@ -2,6 +2,7 @@
 
 use super::super::authkey::{MAX_KEY, MIN_KEY};
 use super::super::model::{Item, Pos, Section};
+use super::super::nodes::LinkId;
 use super::{Check, KeyFile, quoted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -50,7 +51,10 @@ impl Check<'_> {
 
     /// The timers as corosync computes them, from `totem_volatile_config_read`.
     fn timers(&mut self) {
-        let more = (self.nodes.len() as u64).saturating_sub(2);
+        // It counts the nodes of link 0, and no others.
+        let count = self.nodes.iter().filter(|n| n.addr(LinkId(0)).is_some());
+        let count = count.count() as u64;
+        let more = count.saturating_sub(2);
         let coefficient = self.number("totem.token_coefficient").unwrap_or(650);
         let base = self.positive("totem.token").unwrap_or(3000);
         let token = base.saturating_add(more.saturating_mul(coefficient));
@@ -63,8 +67,7 @@ impl Check<'_> {
                 return;
             }
             let message = format!(
-                "with token_coefficient for {} nodes it comes to {token} ms, more than corosync can compute with; write less",
-                self.nodes.len()
+                "with token_coefficient for {count} nodes it comes to {token} ms, more than corosync can compute with; write less"
             );
             return self.error(at, "totem.token", message);
         }
