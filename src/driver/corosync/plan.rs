@@ -5,7 +5,8 @@
 //!
 //! On top of that, from `cfg.c` and `totemconfig.c` (`check_things_have_not_changed`): a link stands while
 //! any node keeps it; an address or a `knet_transport` on a standing link makes corosync refuse the whole
-//! reload; a link that goes or comes is reloaded, but never all of them at once.
+//! reload; a link that goes or comes is reloaded. All links at once is not: corosync 3.1.7 then reports
+//! success and goes on with the old one, so it is counted as refused here.
 
 use super::finding::printable;
 use super::model::{Config, Item, Key, Section};

@@ -2,7 +2,7 @@
 //! or disable, and what it lets through to its own harm.
 //!
 //! A rule about one key is a row of the table in `options`; a rule about several is a function in the
-//! room of its section: [`totem`](self), nodes, quorum, system. What corosync refuses or what harms is an
+//! room of its section: totem, nodes, quorum, system. What corosync refuses or what harms is an
 //! error; what works and deserves a look is a warning, and never blocks.
 //!
 //! What this cannot know is left to `corosync -t` and to the start: names that must be resolved, users and
