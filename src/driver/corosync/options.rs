@@ -3,7 +3,7 @@
 //! Sources: corosync.conf(5) and votequorum(5) of corosync 3.1.7 for meaning, unit and default; its
 //! `coroparse.c` for types, `totemconfig.c` (`totem_volatile_config_validate`), `votequorum.c`, `logconfig.c`
 //! and `wd.c` for ranges, `cfg.c` (`remove_ro_entries`) for what a reload does not change, and knet's
-//! `libknet.h` for the bounds of what is handed to it. The rows are in [`tables`].
+//! `libknet.h` for the bounds of what is handed to it. The rows are in `tables`.
 
 mod nearest;
 #[rustfmt::skip]
