@@ -70,6 +70,7 @@ fn permanent(name: &str, break_it: fn(&str) -> String, code: i64, cause: &str, w
     let n1 = lab.node(1);
     n1.wait_state("running");
     let first = n1.pid();
+    n1.sh("mkdir -p /var/lib/corosync/ev_tracking").ok();
     let good = n1.read("/etc/corosync/corosync.conf");
     let bad = break_it(std::str::from_utf8(&good).unwrap());
     n1.put("/etc/corosync/corosync.conf", &bad);
@@ -115,23 +116,18 @@ fn permanent(name: &str, break_it: fn(&str) -> String, code: i64, cause: &str, w
 
 #[test]
 fn exit_8_leads_to_standalone_bad_config_at_once_and_the_mended_file_out_of_it() {
-    let twice = |text: &str| {
-        let node = "\tnode {\n\t\tring0_addr: 10.77.0.9\n\t\tname: x9\n\t\tnodeid: 1\n\t}\n";
-        into(text, "nodelist", node)
-    };
+    // What a check of the text cannot know: whether there is such a user.
+    let user = |text: &str| format!("{text}\nuidgid {{\n\tuid: nobody-of-this-name\n}}\n");
     let cause = "exit 8 (main configuration or authkey)";
-    permanent("exit-8", twice, 8, cause, "Nodeid 1 appears twice");
+    permanent("exit-8", user, 8, cause, "nobody-of-this-name");
 }
 
 #[test]
 fn exit_20_leads_to_standalone_bad_config_at_once_and_the_mended_file_out_of_it() {
-    let qdevice = |text: &str| {
-        let lines =
-            "\ttwo_node: 1\n\tdevice {\n\t\tmodel: net\n\t\tnet {\n\t\t\thost: x\n\t\t}\n\t}\n";
-        into(text, "quorum", lines)
-    };
+    // Its file is a directory (see `permanent`), which no check of the text can know.
+    let tracking = |text: &str| into(text, "quorum", "\texpected_votes_tracking: 1\n");
     let cause = "exit 20 (quorum configuration or a service's start)";
-    permanent("exit-20", qdevice, 20, cause, "two_node");
+    permanent("exit-20", tracking, 20, cause, "ev_tracking");
 }
 
 #[test]
