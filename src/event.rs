@@ -82,6 +82,10 @@ kinds! {
     ConfigWritten = "config.written",
     /// The live file was taken in by HUP or `config adopt`.
     ConfigAdopted = "config.adopted",
+    /// A change of the configuration was made and proved.
+    ConfigChanged = "config.changed",
+    /// A change of the configuration was taken back.
+    ConfigUndone = "config.undone",
     /// The live file differs from what clusmgr last wrote.
     ConfigDrift = "config.drift",
     /// The live file is again what clusmgr last wrote.

@@ -78,6 +78,55 @@ pub enum Request {
     /// Checks the live corosync.conf: a [`CheckReport`].
     #[serde(rename = "config.check")]
     ConfigCheck,
+    /// What a text, or the live file, would change: a [`DiffReport`].
+    #[serde(rename = "config.diff")]
+    ConfigDiff {
+        /// A corosync.conf; left out: the live file against what clusmgr holds.
+        #[serde(default)]
+        text: Option<String>,
+    },
+    /// Makes a text the configuration: a [`ChangeReport`].
+    #[serde(rename = "config.apply")]
+    ConfigApply {
+        /// A corosync.conf.
+        text: String,
+        /// It is meant for this node alone.
+        #[serde(default)]
+        this_node_only: bool,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Takes the live file in: a [`ChangeReport`].
+    #[serde(rename = "config.adopt")]
+    ConfigAdopt {
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Puts what clusmgr holds over the live file: a [`ChangeReport`].
+    #[serde(rename = "config.revert")]
+    ConfigRevert {
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// The last changes: a [`HistoryPage`].
+    #[serde(rename = "config.history")]
+    ConfigHistory,
+    /// Makes an earlier text the configuration, under a newer version: a [`ChangeReport`].
+    #[serde(rename = "config.rollback")]
+    ConfigRollback {
+        /// Its number in the history; left out: the one before the present one.
+        #[serde(default)]
+        number: Option<u64>,
+        /// It is meant for this node alone.
+        #[serde(default)]
+        this_node_only: bool,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// The authkey's fingerprint: `{"fingerprint":…}`.
     #[serde(rename = "key.fingerprint")]
     KeyFingerprint,
@@ -344,6 +393,67 @@ pub struct EventsPage {
     pub gone: bool,
     /// The events, oldest first.
     pub events: Vec<Value>,
+}
+
+/// What a change of the configuration did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeReport {
+    /// `apply`, `adopt`, `revert` or `rollback`.
+    pub what: String,
+    /// Whether it was done: false for a dry run, and where there was nothing to do.
+    pub done: bool,
+    /// `nothing`, `reload`, `restart`, or `start` where corosync did not run.
+    pub how: String,
+    /// `totem.config_version` of the new configuration.
+    pub version: ConfigVersion,
+    /// SHA-256 of its text, in hex.
+    pub sha256: String,
+    /// What changes, a line each.
+    pub plan: Vec<String>,
+    /// What does not forbid it, a line each.
+    pub warnings: Vec<String>,
+    /// How long it took, its proof included, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What a text would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffReport {
+    /// A unified difference of the canonical texts; empty if there is none. Secrets are replaced.
+    pub diff: String,
+    /// What changes, a line each.
+    pub plan: Vec<String>,
+}
+
+/// The last changes of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryPage {
+    /// Oldest first.
+    pub entries: Vec<HistoryEntry>,
+    /// Lines of the history file that are no entries.
+    pub damaged: usize,
+}
+
+/// One change, done or undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Its number; only grows.
+    pub id: u64,
+    /// When.
+    pub at: WallMs,
+    /// `totem.config_version` of the new text.
+    pub version: ConfigVersion,
+    /// SHA-256 of the new text.
+    pub sha256: String,
+    /// Who: `uid 0 pid 123`, `SIGHUP`, `clusmgr`.
+    pub by: String,
+    /// `take-over`, `apply`, `adopt`, `revert` or `rollback`.
+    pub what: String,
+    /// `nothing`, `reload`, `restart`, or `start` where corosync did not run.
+    pub how: String,
+    /// Why it was undone; none if it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<String>,
 }
 
 /// What a check of a configuration found.

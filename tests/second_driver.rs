@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use clusmgr::driver::change::{Changes, Needs, Prepared, Request, Text, What};
 use clusmgr::driver::table::find_in;
 use clusmgr::driver::{
     Check, Driver, DriverData, DriverOps, Ended, How, Params, Run, Service, StartError,
@@ -17,10 +18,10 @@ use clusmgr::paths::{CorosyncPaths, LAYOUTS};
 use clusmgr::policy::Policy;
 use clusmgr::sys::clock;
 use clusmgr::sys::wake::Waker;
-use clusmgr::types::{Mono, NodeId, Pid, WallMs};
+use clusmgr::types::{ConfigVersion, Mono, NodeId, Pid, WallMs};
 use clusmgr::wire::{
-    CheckReport, ConfigStatus, DegradedItem, KeyStatus, LastExit, Mode, Reason, ServiceState,
-    Status,
+    CheckReport, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus, LastExit, Mode,
+    Reason, ServiceState, Status,
 };
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -28,13 +29,20 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// What the test says the process does, and what the monitor has asked for.
-#[derive(Default)]
 struct Script {
     asked: Vec<&'static str>,
     check: Check,
     changed: bool,
     fail: Option<StartFailure>,
     obeys_term: bool,
+    needs: Needs,
+    /// Steps of a change that fail, each once.
+    fails: Vec<&'static str>,
+    /// A start is ready at once.
+    eager: bool,
+    /// Each start has another pid.
+    new_pids: bool,
+    pid: i32,
 }
 
 /// One script for each test: the table's `init` is a plain function and can carry nothing along.
@@ -47,8 +55,16 @@ fn script_of(node: &str) -> Arc<Mutex<Script>> {
         return Arc::clone(s);
     }
     let new = Arc::new(Mutex::new(Script {
+        asked: Vec::new(),
+        check: Check::default(),
+        changed: false,
+        fail: None,
         obeys_term: true,
-        ..Script::default()
+        needs: Needs::Reload,
+        fails: Vec::new(),
+        eager: false,
+        new_pids: false,
+        pid: 4711,
     }));
     all.push((node.to_owned(), Arc::clone(&new)));
     new
@@ -57,6 +73,8 @@ fn script_of(node: &str) -> Arc<Mutex<Script>> {
 struct Data {
     internal: EvtQueue,
     public: EvtQueue,
+    script: Arc<Mutex<Script>>,
+    waker: Arc<Waker>,
 }
 
 impl DriverData for Data {
@@ -84,13 +102,79 @@ impl DriverData for Data {
     fn config_check(&self) -> Result<CheckReport> {
         Err(Error::new("check", "", "not here"))
     }
-    fn config_adopt(&self) -> Result<()> {
-        self.internal
-            .push(Note::new(Kind::ConfigAdopted, Severity::Notice, "taken in"));
-        Ok(())
+    fn config_diff(&self, _text: Option<&[u8]>) -> Result<DiffReport> {
+        Err(Error::new("compare", "", "not here"))
+    }
+    fn config_history(&self) -> Result<HistoryPage> {
+        Err(Error::new("read", "", "not here"))
     }
     fn key_fingerprint(&self) -> Result<String> {
         Ok("ff".into())
+    }
+}
+
+impl Data {
+    fn did(&self, what: &'static str) -> Result<()> {
+        let mut s = self.script.lock().unwrap();
+        s.asked.push(what);
+        match s.fails.iter().position(|f| *f == what) {
+            Some(at) => {
+                s.fails.remove(at);
+                Err(Error::new("do", what, "told to fail"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn text(version: u64) -> Text {
+    Text {
+        bytes: vec![u8::try_from(version).unwrap()].into(),
+        sha256: format!("{version:064}"),
+        version: ConfigVersion(version),
+    }
+}
+
+impl Changes for Data {
+    fn change_prepare(&self, request: &Request) -> Result<Prepared> {
+        self.did("prepare")?;
+        Ok(Prepared {
+            what: request.what.as_str(),
+            by: request.by.clone(),
+            needs: self.script.lock().unwrap().needs,
+            plan: vec!["a: 1 → 2".into()],
+            warnings: Vec::new(),
+            new: text(2),
+            old: Some(text(1)),
+        })
+    }
+    fn change_write(&self, _change: &Prepared) -> Result<()> {
+        self.did("write")
+    }
+    fn change_reload(&self) -> Result<()> {
+        self.did("reload")
+    }
+    fn change_restart(&self) {
+        self.script.lock().unwrap().check.need_restart = true;
+        self.waker.wake();
+    }
+    fn change_prove(&self, _change: &Prepared, undone: bool) -> Result<()> {
+        self.did(if undone { "prove old" } else { "prove" })
+    }
+    fn change_keep(&self, _change: &Prepared, _how: Needs, _ran: bool) -> Result<()> {
+        self.did("keep")?;
+        self.internal
+            .push(Note::new(Kind::ConfigChanged, Severity::Notice, "kept"));
+        Ok(())
+    }
+    fn change_undo(&self, _change: &Prepared) -> Result<()> {
+        self.did("undo")
+    }
+    fn change_undone(&self, _change: &Prepared, _how: Needs, _why: &str) {
+        self.script.lock().unwrap().asked.push("undone");
+    }
+    fn change_unfinished(&self) -> Option<Prepared> {
+        None
     }
 }
 
@@ -104,13 +188,17 @@ impl Service for Proc {
     fn start_service(&mut self) -> std::result::Result<Run, StartError> {
         let mut s = self.0.lock().unwrap();
         s.asked.push("start");
+        s.check.ready = s.eager;
+        if s.new_pids {
+            s.pid += 1;
+        }
         match s.fail {
             Some(f) => Err(StartError::Failed(
                 f,
                 Error::new("start", "it", "told to fail"),
             )),
             None => Ok(Run {
-                pid: Pid(4711),
+                pid: Pid(s.pid),
                 since: clock::now(),
             }),
         }
@@ -153,6 +241,8 @@ fn init(params: Params) -> Result<Driver> {
     let data = Arc::new(Data {
         internal: EvtQueue::new(16),
         public: EvtQueue::new(64),
+        script: script_of(&params.node_name),
+        waker: Arc::clone(&params.waker),
     });
     Ok(Driver {
         service: Box::new(Proc(script_of(&params.node_name))),
@@ -415,13 +505,166 @@ fn a_stop_is_obeyed_kept_and_killed_where_it_must_be() {
     );
 }
 
+/// A bed whose corosync runs, and what a change asks of its driver.
+fn running(node: &str, needs: Needs) -> Bed {
+    let script = script_of(node);
+    {
+        let mut s = script.lock().unwrap();
+        s.needs = needs;
+        s.eager = true;
+    }
+    let bed = Bed::new(node, Policy::default());
+    bed.wait("running", |s| s.service.state == ServiceState::Running);
+    script.lock().unwrap().asked.clear();
+    bed
+}
+
+fn apply() -> Request {
+    Request {
+        what: What::Apply(vec![2].into()),
+        this_node_only: false,
+        by: "the test".into(),
+    }
+}
+
+#[test]
+fn a_change_by_reload_is_written_reloaded_proved_and_kept() {
+    let bed = running("h", Needs::Reload);
+    let report = bed.manager.change(&apply(), true).unwrap();
+    assert!(!report.done, "a dry run does nothing");
+    let report = bed.manager.change(&apply(), false).unwrap();
+    assert_eq!(
+        (report.done, report.how.as_str(), report.version.0),
+        (true, "reload", 2)
+    );
+    assert_eq!(
+        bed.asked(),
+        ["prepare", "prepare", "write", "reload", "prove", "keep"]
+    );
+    bed.end();
+}
+
+#[test]
+fn a_change_by_restart_goes_by_way_of_the_monitor() {
+    let bed = running("i", Needs::Restart);
+    // The scripted process has one pid for all runs; what matters here is who is asked for what.
+    bed.say(|s| s.new_pids = true);
+    let report = bed.manager.change(&apply(), false).unwrap();
+    assert_eq!((report.done, report.how.as_str()), (true, "restart"));
+    assert_eq!(
+        bed.asked(),
+        ["prepare", "write", "term", "start", "prove", "keep"]
+    );
+    bed.end();
+}
+
+#[test]
+fn whatever_fails_the_old_configuration_is_back_and_proved() {
+    for (node, fails, asked) in [
+        (
+            "j",
+            vec!["reload"],
+            vec![
+                "prepare",
+                "write",
+                "reload",
+                "undo",
+                "reload",
+                "prove old",
+                "undone",
+            ],
+        ),
+        (
+            "k",
+            vec!["prove"],
+            vec![
+                "prepare",
+                "write",
+                "reload",
+                "prove",
+                "undo",
+                "reload",
+                "prove old",
+                "undone",
+            ],
+        ),
+        (
+            "l",
+            vec!["keep"],
+            vec![
+                "prepare",
+                "write",
+                "reload",
+                "prove",
+                "keep",
+                "undo",
+                "reload",
+                "prove old",
+                "undone",
+            ],
+        ),
+    ] {
+        let bed = running(node, Needs::Reload);
+        bed.say(|s| s.fails = fails.clone());
+        let e = bed.manager.change(&apply(), false).unwrap_err().to_string();
+        assert!(e.contains(&format!("do {}: told to fail", fails[0])), "{e}");
+        assert!(
+            e.ends_with("the old configuration is back, and proved"),
+            "{e}"
+        );
+        assert_eq!(bed.asked(), asked);
+        bed.end();
+    }
+    // Where the way back fails too, the error says that.
+    let bed = running("m", Needs::Reload);
+    bed.say(|s| s.fails = vec!["prove", "prove old"]);
+    let e = bed.manager.change(&apply(), false).unwrap_err().to_string();
+    assert!(e.contains("not proved: do prove old: told to fail"), "{e}");
+    bed.end();
+    // What cannot be written, or is refused, touches nothing.
+    for (node, step) in [("n", "prepare"), ("o", "write")] {
+        let bed = running(node, Needs::Reload);
+        bed.say(|s| s.fails = vec![step]);
+        let e = bed.manager.change(&apply(), false).unwrap_err().to_string();
+        assert!(e.contains("told to fail"), "{e}");
+        assert_eq!(bed.asked().last(), Some(&step));
+        bed.end();
+    }
+}
+
+#[test]
+fn a_second_change_during_the_first_is_refused() {
+    let bed = running("p", Needs::Reload);
+    let gate = Arc::clone(&bed.script);
+    // The first stands in its second step while this lock is held.
+    let held = gate.lock().unwrap();
+    let manager = Arc::clone(&bed.manager);
+    let first = std::thread::spawn(move || manager.change(&apply(), false));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let refused = loop {
+        // The turn is taken before the driver is asked anything.
+        if bed.manager.is_changing() {
+            break bed.manager.change(&apply(), false).unwrap_err();
+        }
+        assert!(Instant::now() < deadline, "the first change does not begin");
+        std::thread::park_timeout(Duration::from_millis(1));
+    };
+    assert_eq!(refused.of_kind(), clusmgr::error::Kind::Busy);
+    assert!(
+        refused.to_string().contains("apply by the test"),
+        "{refused}"
+    );
+    drop(held);
+    assert!(first.join().unwrap().unwrap().done);
+    bed.end();
+}
+
 #[test]
 fn what_the_driver_says_comes_out_in_its_order() {
-    let bed = Bed::new("g", Policy::default());
-    bed.wait("started", |s| s.service.state == ServiceState::Starting);
-    bed.manager.tell_adopt("the test");
+    let bed = running("g", Needs::Reload);
+    bed.manager.change(&apply(), false).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !bed.kinds().contains(&"config.adopted".to_owned()) {
+    while !bed.kinds().contains(&"config.changed".to_owned()) {
         assert!(Instant::now() < deadline, "{:?}", bed.kinds());
         std::thread::park_timeout(Duration::from_millis(5));
     }
@@ -432,6 +675,6 @@ fn what_the_driver_says_comes_out_in_its_order() {
             .position(|x| x == k)
             .unwrap_or_else(|| unreachable!("{k} in {kinds:?}"))
     };
-    assert!(place("service.starting") < place("config.adopted"));
-    assert!(place("config.adopted") < place("service.stopping"));
+    assert!(place("service.starting") < place("config.changed"));
+    assert!(place("config.changed") < place("service.stopping"));
 }

@@ -1,5 +1,6 @@
 //! The command line of `clusmgrctl`: noun before verb, and what each may be told.
 
+use super::change::{self, Change};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
@@ -64,6 +65,13 @@ pub enum Verb {
         /// The report as an object.
         json: bool,
     },
+    /// The other verbs of `config`.
+    Change {
+        /// Which, and of what.
+        change: Change,
+        /// As the daemon sends it.
+        json: bool,
+    },
     /// `key fingerprint`
     KeyFingerprint {
         /// As the daemon sends it.
@@ -124,9 +132,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
                 file: m.get_one("file").cloned(),
                 json: m.get_flag("json"),
             },
-            other => Verb::ConfigShow {
-                json: other.is_some_and(|(_, m)| m.get_flag("json")),
+            Some((name, m)) => match change::read(name, m) {
+                Some(change) => Verb::Change {
+                    change,
+                    json: m.get_flag("json"),
+                },
+                None => Verb::ConfigShow {
+                    json: m.get_flag("json"),
+                },
             },
+            None => Verb::ConfigShow { json: false },
         },
         "key" => Verb::KeyFingerprint {
             json: m.subcommand().is_some_and(|(_, m)| m.get_flag("json")),
@@ -275,7 +290,8 @@ pub fn command() -> Command {
                                 .help("The file to check [the live corosync.conf]"),
                         )
                         .arg(json()),
-                ),
+                )
+                .subcommands(change::verbs()),
         )
         .subcommand(
             Command::new("key")

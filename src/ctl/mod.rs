@@ -3,6 +3,7 @@
 //! It knows the protocol and nothing of the daemon's inside. What it can say without the daemon it
 //! says without the daemon.
 
+pub mod change;
 mod check;
 pub mod client;
 pub mod commands;
@@ -52,6 +53,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         } => events::run(&cli, &out, *follow, *since, *json),
         Verb::ConfigShow { json } => show(&cli, &out, Request::ConfigShow, "text", *json),
         Verb::ConfigCheck { file, json } => check::run(&cli, &out, file.as_deref(), *json),
+        Verb::Change { change, json } => change::run(&cli, &out, change, *json),
         Verb::KeyFingerprint { json } => {
             show(&cli, &out, Request::KeyFingerprint, "fingerprint", *json)
         }

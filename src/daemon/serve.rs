@@ -1,6 +1,7 @@
 //! The running daemon: the main thread's signals, and the end, in the reverse order of the start.
 
 use super::supervisor;
+use crate::driver::change::{Request, What};
 use crate::event::{Kind, Note, Severity};
 use crate::log as cm_log;
 use crate::mgr::Manager;
@@ -11,7 +12,7 @@ use crate::sys::sock;
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Beyond the stop time-out, how long the end may take: a killed corosync, and a slow disk.
@@ -102,11 +103,29 @@ impl Daemon {
         leaves
     }
 
-    /// SIGHUP: takes the live configuration in, if it passes every check.
+    /// SIGHUP: takes the live configuration in, as `config adopt`. On a thread of its own: corosync's
+    /// check takes its time, and signals go on being heard.
     fn take_in(&self) {
         supervisor::reloading();
-        self.manager.tell_adopt("SIGHUP");
-        supervisor::ready();
+        let manager = Arc::clone(&self.manager);
+        let adopt = move || {
+            let request = Request {
+                what: What::Adopt,
+                this_node_only: true,
+                by: "SIGHUP".to_owned(),
+            };
+            if let Err(e) = manager.change(&request, false) {
+                manager.publish(Note::new(Kind::ConfigBad, Severity::Err, e.to_string()));
+            }
+            supervisor::ready();
+        };
+        // A second SIGHUP during the first is refused there, as any second change.
+        let thread = Builder::new()
+            .name("cm-change".into())
+            .stack_size(512 << 10);
+        if let Err(e) = thread.spawn(adopt) {
+            log::error!("start thread cm-change: {e}");
+        }
     }
 
     /// SIGUSR1: the state, to the log.

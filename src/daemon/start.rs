@@ -25,7 +25,7 @@ use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Events that are kept in memory for those who follow.
@@ -259,7 +259,20 @@ fn begin_threads(
     manager.with(|m| m.cl_hdl = Some(handle));
     // So that the first client is told something true; but corosync must not keep us from serving.
     let _ = manager.wait_begun(Instant::now() + FIRST_LOOK);
+    finish_change(&manager)?;
     Ok((manager, events))
+}
+
+/// A change that the last clusmgr left in the middle was taken back; what runs is brought in line.
+fn finish_change(manager: &Arc<Manager>) -> Result<()> {
+    let manager = Arc::clone(manager);
+    let thread = Builder::new()
+        .name("cm-change".into())
+        .stack_size(512 << 10);
+    let spawned = thread.spawn(move || manager.finish_unfinished());
+    spawned
+        .map(drop)
+        .map_err(|e| Error::io("start", "thread cm-change", &e))
 }
 
 /// The supervisor's status line follows the events that change what the node is.

@@ -4,6 +4,7 @@
 //! alone. The [`DriverData`] is shared with the services, behind the locks that it names. Neither
 //! sees the manager: what happens goes out through an [`EventSink`].
 
+pub mod change;
 pub mod corosync;
 pub mod table;
 
@@ -12,7 +13,9 @@ use crate::event::{EventSink, EvtQueue, Note};
 use crate::paths::CorosyncPaths;
 use crate::sys::wake::Waker;
 use crate::types::{Mono, NodeId, Pid};
-use crate::wire::{CheckReport, ConfigStatus, DegradedItem, KeyStatus, LastExit};
+use crate::wire::{
+    CheckReport, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus, LastExit,
+};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -167,7 +170,7 @@ pub trait Service: Send {
 }
 
 /// The half that is shared. Every call is short and does no more I/O than reading a small file.
-pub trait DriverData: Send + Sync {
+pub trait DriverData: change::Changes + Send + Sync {
     /// From the driver to the manager.
     fn evt_internal_queue(&self) -> &EvtQueue;
     /// From the manager to the world.
@@ -190,11 +193,16 @@ pub trait DriverData: Send + Sync {
     /// # Errors
     /// When it cannot be read.
     fn config_check(&self) -> Result<CheckReport>;
-    /// Takes the live configuration and key in, if they pass every check.
+    /// What a text, or the live configuration, would change of what clusmgr holds.
     ///
     /// # Errors
-    /// What is wrong with them; nothing has changed then.
-    fn config_adopt(&self) -> Result<()>;
+    /// When it cannot be read or parsed.
+    fn config_diff(&self, text: Option<&[u8]>) -> Result<DiffReport>;
+    /// The last changes.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn config_history(&self) -> Result<HistoryPage>;
     /// The fingerprint of the live key.
     ///
     /// # Errors

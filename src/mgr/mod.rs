@@ -1,13 +1,14 @@
 //! The manager: one global `ClusMgr` behind a mutex, the monitor thread that owns the process, and
 //! the thread that numbers and journals events.
 
+mod change;
 pub mod monitor;
 pub mod publish;
 pub mod state;
 
 use crate::driver::{DriverData, DriverOps};
 use crate::error::{Error, Kind, Result};
-use crate::event::Hub;
+use crate::event::{Hub, Note};
 use crate::journal::Reader;
 use crate::policy::Policy;
 use crate::sys::clock;
@@ -64,7 +65,9 @@ pub struct ClusMgr {
     view: View,
     /// What clients want of the monitor, oldest first.
     orders: VecDeque<Order>,
-    /// The number of the newest command.
+    /// The change of the configuration that is under way, in words.
+    changing: Option<String>,
+    /// The number of the newest order.
     given: u64,
 }
 
@@ -106,17 +109,8 @@ struct View {
 #[derive(Debug, Clone)]
 struct Order {
     number: u64,
-    what: What,
+    input: Input,
     by: String,
-}
-
-/// What a command is.
-#[derive(Debug, Clone, Copy)]
-enum What {
-    /// A step of the state machine.
-    Step(Input),
-    /// Take the live configuration in; the monitor does it, so that it never meets a start.
-    Adopt,
 }
 
 /// What a client may want.
@@ -212,6 +206,7 @@ impl Manager {
             cl_svc_hdl_remote: None,
             view,
             orders: VecDeque::new(),
+            changing: None,
             given: 0,
         };
         Manager {
@@ -307,7 +302,7 @@ impl Manager {
                 Error::new(wanted.as_str(), object, "too many orders wait").kind(Kind::Busy)
             );
         }
-        let number = guard.give(What::Step(wanted.input()), by);
+        let number = guard.give(wanted.input(), by);
         self.waker.wake();
         while !wait.is_zero() {
             if let Some(outcome) = guard.view.outcome(wanted, number) {
@@ -327,14 +322,13 @@ impl Manager {
 
     /// Gives the monitor an input that is no client's: shutdown, leave, a change.
     pub fn tell(&self, input: Input, by: &str) {
-        self.clusmgr.lock().give(What::Step(input), by);
+        self.clusmgr.lock().give(input, by);
         self.waker.wake();
     }
 
-    /// Has the live configuration taken in; what comes of it is in the events and the log.
-    pub fn tell_adopt(&self, by: &str) {
-        self.clusmgr.lock().give(What::Adopt, by);
-        self.waker.wake();
+    /// Tells the world something.
+    pub fn publish(&self, note: Note) {
+        self.driver_data().evt_public_queue().push(note);
     }
 
     /// How long the monitor has not been seen at work.
@@ -377,11 +371,11 @@ impl Manager {
 }
 
 impl ClusMgr {
-    fn give(&mut self, what: What, by: &str) -> u64 {
+    fn give(&mut self, input: Input, by: &str) -> u64 {
         self.given += 1;
         self.orders.push_back(Order {
             number: self.given,
-            what,
+            input,
             by: by.to_owned(),
         });
         self.given

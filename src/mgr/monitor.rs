@@ -5,7 +5,7 @@
 //! a wake-up descriptor and the next deadline: a death ends the sleep at once.
 
 use super::state::{Action, Input, Phase, State, Why};
-use super::{Kept, Manager, Order, STATE_NAME, STATE_VERSION, View, What};
+use super::{Kept, Manager, Order, STATE_NAME, STATE_VERSION, View};
 use crate::driver::{DriverData, Ended, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
@@ -224,14 +224,8 @@ impl Running {
 
     fn obey(&mut self, order: &Order) {
         self.taken = order.number;
-        log::debug!("order {:?} by {}", order.what, order.by);
-        match order.what {
-            What::Step(input) => self.step_by(input, &order.by),
-            What::Adopt => match self.it.data.config_adopt() {
-                Ok(()) => self.take(Input::Changed, clock::now()),
-                Err(e) => self.publish(Note::new(Kind::ConfigBad, Severity::Err, e.to_string())),
-            },
-        }
+        log::debug!("order {:?} by {}", order.input, order.by);
+        self.step_by(order.input, &order.by);
     }
 
     fn step_by(&mut self, input: Input, by: &str) {

@@ -1,6 +1,7 @@
 //! From a request to its answer, whatever way it came.
 
 use super::{Command, Manager};
+use crate::driver::change::{Request as Change, What};
 use crate::error::{Error, Kind, Result};
 use crate::wire::{Answer, EventsPage, MAX_EVENTS, MAX_LINE, Request, RequestLine, WireError};
 use serde::Serialize;
@@ -46,18 +47,25 @@ pub fn refuse(e: &Error) -> Answer {
 }
 
 fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<Value> {
+    if request.changes() && caller.uid != 0 {
+        let cause = format_args!("only root may change something here, and {caller} asks");
+        let e = Error::new(word_of(request), "", cause);
+        return Err(e.hint("ask again as root").kind(Kind::Denied));
+    }
     let command = |command: Command, wait_ms: u64| {
-        if caller.uid != 0 {
-            return Err(Error::new(
-                command.as_str(),
-                "corosync",
-                format_args!("only root may change something here, and {caller} asks"),
-            )
-            .hint("ask again as root")
-            .kind(Kind::Denied));
-        }
         let wait = Duration::from_millis(wait_ms).min(MAX_WAIT);
         json(&manager.command(command, &caller.to_string(), wait)?)
+    };
+    let change = |what: What, this_node_only: bool, dry_run: bool| {
+        let by = caller.to_string();
+        json(&manager.config_change(
+            &Change {
+                what,
+                this_node_only,
+                by,
+            },
+            dry_run,
+        )?)
     };
     match request {
         Request::Status => json(&manager.status()),
@@ -70,10 +78,40 @@ fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<V
         }
         Request::ConfigShow => manager.config_show(),
         Request::ConfigCheck => json(&manager.config_check()?),
+        Request::ConfigDiff { text } => {
+            json(&manager.config_diff(text.as_deref().map(str::as_bytes))?)
+        }
+        Request::ConfigApply {
+            text,
+            this_node_only,
+            dry_run,
+        } => change(
+            What::Apply(text.as_bytes().to_vec().into()),
+            *this_node_only,
+            *dry_run,
+        ),
+        Request::ConfigAdopt { dry_run } => change(What::Adopt, true, *dry_run),
+        Request::ConfigRevert { dry_run } => change(What::Revert, true, *dry_run),
+        Request::ConfigRollback {
+            number,
+            this_node_only,
+            dry_run,
+        } => change(What::Rollback(*number), *this_node_only, *dry_run),
+        Request::ConfigHistory => json(&manager.config_history()?),
         Request::KeyFingerprint => manager.key_fingerprint(),
         Request::Subscribe { .. } => {
             Err(Error::new("subscribe", "", "not possible here").kind(Kind::Usage))
         }
+    }
+}
+
+/// What a request that changes something wants, for its refusal.
+fn word_of(request: &Request) -> &'static str {
+    match request {
+        Request::Start { .. } => "start corosync",
+        Request::Stop { .. } => "stop corosync",
+        Request::Restart { .. } => "restart corosync",
+        _ => "change the configuration",
     }
 }
 

@@ -14,10 +14,11 @@ pub use local::LocalService;
 
 pub use crate::mgr::Command;
 
+use crate::driver::change::Request;
 use crate::error::Result;
 use crate::event::Hub;
 use crate::mgr;
-use crate::wire::{CheckReport, EventsPage, Status};
+use crate::wire::{ChangeReport, CheckReport, DiffReport, EventsPage, HistoryPage, Status};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,24 @@ pub trait Manager: Send + Sync {
     /// # Errors
     /// It cannot be read; findings are no error.
     fn config_check(&self) -> Result<CheckReport>;
+
+    /// What a text, or the live file, would change.
+    ///
+    /// # Errors
+    /// It cannot be read or parsed.
+    fn config_diff(&self, text: Option<&[u8]>) -> Result<DiffReport>;
+
+    /// Carries a change of the configuration out, or says what it would do.
+    ///
+    /// # Errors
+    /// What forbids it, or why it was undone.
+    fn config_change(&self, request: &Request, dry_run: bool) -> Result<ChangeReport>;
+
+    /// The last changes.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn config_history(&self) -> Result<HistoryPage>;
 
     /// `{"fingerprint":…}`.
     ///
@@ -102,6 +121,18 @@ impl Manager for mgr::Manager {
 
     fn config_check(&self) -> Result<CheckReport> {
         self.driver_data().config_check()
+    }
+
+    fn config_diff(&self, text: Option<&[u8]>) -> Result<DiffReport> {
+        self.driver_data().config_diff(text)
+    }
+
+    fn config_change(&self, request: &Request, dry_run: bool) -> Result<ChangeReport> {
+        self.change(request, dry_run)
+    }
+
+    fn config_history(&self) -> Result<HistoryPage> {
+        self.driver_data().config_history()
     }
 
     fn key_fingerprint(&self) -> Result<Value> {

@@ -210,6 +210,19 @@ pub fn free_space(path: &Path) -> Result<u64> {
     Ok(u64::from(v.blocks_available()).saturating_mul(u64::from(v.fragment_size())))
 }
 
+/// Removes a file for good; that it is not there is no failure.
+///
+/// # Errors
+/// If it cannot be removed, or the directory not synced.
+pub fn remove(path: &Path) -> Result<()> {
+    let fail = |e: &io::Error| Error::io("remove", path.display(), e);
+    match fs::remove_file(path) {
+        Ok(()) => sync_dir(path.parent().unwrap_or(Path::new("/"))).map_err(|e| fail(&e)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(fail(&e)),
+    }
+}
+
 /// Makes the renames and removals in a directory last.
 ///
 /// # Errors

@@ -12,4 +12,5 @@ pub mod signal;
 pub mod sock;
 pub mod spawn;
 pub mod term;
+pub mod tool;
 pub mod wake;

@@ -128,6 +128,38 @@ impl Manager for Fake {
         })
     }
 
+    fn config_diff(&self, text: Option<&[u8]>) -> Result<clusmgr::wire::DiffReport> {
+        let plan = vec![format!("{} bytes", text.map_or(0, <[u8]>::len))];
+        Ok(clusmgr::wire::DiffReport {
+            diff: "-a\n+b\n".into(),
+            plan,
+        })
+    }
+
+    fn config_change(
+        &self,
+        request: &clusmgr::driver::change::Request,
+        dry_run: bool,
+    ) -> Result<clusmgr::wire::ChangeReport> {
+        Ok(clusmgr::wire::ChangeReport {
+            what: request.what.as_str().into(),
+            done: !dry_run,
+            how: "reload".into(),
+            version: clusmgr::types::ConfigVersion(2),
+            sha256: "ab".repeat(32),
+            plan: vec!["totem.token: 1000 → 2000 (reload)".into()],
+            warnings: Vec::new(),
+            took_ms: 5,
+        })
+    }
+
+    fn config_history(&self) -> Result<clusmgr::wire::HistoryPage> {
+        Ok(clusmgr::wire::HistoryPage {
+            entries: Vec::new(),
+            damaged: 1,
+        })
+    }
+
     fn key_fingerprint(&self) -> Result<Value> {
         Err(Error::new("read", "authkey", "there is none").kind(Kind::NotConfigured))
     }

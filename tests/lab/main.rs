@@ -4,6 +4,7 @@
 
 mod adoption;
 mod binary;
+mod change;
 #[path = "../common/mod.rs"]
 mod common;
 mod drift;

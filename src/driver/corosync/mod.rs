@@ -1,10 +1,13 @@
 //! corosync as a cluster manager: configuration and key, the process, what it says.
 
 pub mod authkey;
+mod change;
 pub mod diff;
 pub mod exit;
 pub mod finding;
+pub mod history;
 pub mod limits;
+pub mod live;
 pub mod model;
 pub mod nodes;
 pub mod options;
@@ -12,9 +15,11 @@ pub mod output;
 pub mod parse;
 pub mod plan;
 pub mod process;
+pub mod ready;
 pub mod render;
 pub mod service;
 pub mod store;
+mod tools;
 pub mod validate;
 pub mod value;
 
@@ -23,7 +28,10 @@ use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{EventSink, EvtQueue, Kind, Note, Severity};
 use crate::sys::spawn::{SpawnError, Stage};
 use crate::types::{NodeId, WallMs};
-use crate::wire::{CheckReport, ConfigStatus, DegradedItem, KeyStatus, WireFinding};
+use crate::wire::{
+    CheckReport, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus, WireFinding,
+};
+use history::History;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +57,7 @@ pub struct CorosyncSys {
     /// From the manager to the world; its mutex is the C design's `evt_public_queue.q_mtx`.
     pub(crate) evt_public_queue: EvtQueue,
     sink: QueueSink,
+    history: History,
 }
 
 impl fmt::Debug for CorosyncSys {
@@ -76,6 +85,7 @@ pub struct EventState {
 pub fn corosync_init(params: Params) -> Result<Driver> {
     let sys = Arc::new(CorosyncSys::new(params));
     sys.load_record()?;
+    sys.settle()?;
     let service = service::CorosyncService::new(Arc::clone(&sys))?;
     Ok(Driver {
         service: Box::new(service),
@@ -125,6 +135,7 @@ impl CorosyncSys {
         let internal = Arc::new(EvtQueue::new(QUEUE_CAP));
         CorosyncSys {
             sink: QueueSink::new(Arc::clone(&internal), Arc::clone(&params.waker)),
+            history: History::new(&params.state_dir),
             params,
             corosync_config_mtx: Mutex::default(),
             corosync_event_mtx: Mutex::default(),
@@ -238,8 +249,16 @@ impl DriverData for CorosyncSys {
         Ok(CheckReport { path, ok, findings })
     }
 
-    fn config_adopt(&self) -> Result<()> {
-        self.adopt_live()
+    fn config_diff(&self, text: Option<&[u8]>) -> Result<DiffReport> {
+        self.diff(text)
+    }
+
+    fn config_history(&self) -> Result<HistoryPage> {
+        let found = self.history.read()?;
+        Ok(HistoryPage {
+            entries: found.entries,
+            damaged: found.damaged,
+        })
     }
 
     fn key_fingerprint(&self) -> Result<String> {

@@ -124,6 +124,38 @@ impl Manager for Fake {
         Err(Error::new("read", "corosync.conf", "is not there").kind(Kind::NotConfigured))
     }
 
+    fn config_diff(&self, text: Option<&[u8]>) -> Result<crate::wire::DiffReport> {
+        let plan = vec![format!("{} bytes", text.map_or(0, <[u8]>::len))];
+        Ok(crate::wire::DiffReport {
+            diff: "-a\n+b\n".into(),
+            plan,
+        })
+    }
+
+    fn config_change(
+        &self,
+        request: &crate::driver::change::Request,
+        dry_run: bool,
+    ) -> Result<crate::wire::ChangeReport> {
+        Ok(crate::wire::ChangeReport {
+            what: request.what.as_str().into(),
+            done: !dry_run,
+            how: "reload".into(),
+            version: crate::types::ConfigVersion(2),
+            sha256: "ab".repeat(32),
+            plan: vec!["totem.token: 1000 → 2000 (reload)".into()],
+            warnings: Vec::new(),
+            took_ms: 5,
+        })
+    }
+
+    fn config_history(&self) -> Result<crate::wire::HistoryPage> {
+        Ok(crate::wire::HistoryPage {
+            entries: Vec::new(),
+            damaged: 1,
+        })
+    }
+
     fn key_fingerprint(&self) -> Result<Value> {
         Ok(json!({"fingerprint": "f"}))
     }

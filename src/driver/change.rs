@@ -1,0 +1,164 @@
+//! A change of the configuration as the manager sees it: what is asked, what it comes to, and the
+//! steps of which the manager decides the order. The driver does each; none decides about the next.
+
+use crate::error::Result;
+use crate::types::ConfigVersion;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// What is asked.
+pub enum What {
+    /// This text becomes the configuration.
+    Apply(Zeroizing<Vec<u8>>),
+    /// The live file does.
+    Adopt,
+    /// What clusmgr holds goes over the live file.
+    Revert,
+    /// An earlier text does, under a newer version: the one of this number in the history, or the one
+    /// before the present one.
+    Rollback(Option<u64>),
+}
+
+impl What {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            What::Apply(_) => "apply",
+            What::Adopt => "adopt",
+            What::Revert => "revert",
+            What::Rollback(_) => "rollback",
+        }
+    }
+}
+
+impl fmt::Debug for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A change that somebody asks for.
+#[derive(Debug)]
+pub struct Request {
+    /// What.
+    pub what: What,
+    /// It is meant for this node alone, although the cluster has more.
+    pub this_node_only: bool,
+    /// Who asks.
+    pub by: String,
+}
+
+/// What a change takes to come into effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Needs {
+    /// Nothing: only comments or layout differ.
+    Nothing,
+    /// corosync reads it while it runs.
+    Reload,
+    /// corosync reads it when it starts.
+    Restart,
+}
+
+impl Needs {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Needs::Nothing => "nothing",
+            Needs::Reload => "reload",
+            Needs::Restart => "restart",
+        }
+    }
+}
+
+/// A change that has passed every check and has not touched anything yet.
+pub struct Prepared {
+    /// `apply`, `adopt`, `revert` or `rollback`.
+    pub what: &'static str,
+    /// Who asks.
+    pub by: String,
+    /// What it takes.
+    pub needs: Needs,
+    /// What changes, in words, a line each; secrets replaced.
+    pub plan: Vec<String>,
+    /// What does not forbid it.
+    pub warnings: Vec<String>,
+    /// The text that is to be.
+    pub new: Text,
+    /// The text that was; none if there was none.
+    pub old: Option<Text>,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("what", &self.what)
+            .field("needs", &self.needs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A configuration as text. It may hold a secret: it is zeroed on drop, and never shown.
+#[derive(Clone)]
+pub struct Text {
+    /// The bytes.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// Their SHA-256, in hex.
+    pub sha256: String,
+    /// `totem.config_version`.
+    pub version: ConfigVersion,
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Text")
+            .field("sha256", &self.sha256)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The steps. None of them is called on the monitor's thread; the manager sees to it that there is
+/// one change at a time.
+pub trait Changes {
+    /// Checks everything: grammar, rules, versions, corosync's own check. Touches nothing.
+    ///
+    /// # Errors
+    /// All that forbids it, the first in words and the others counted.
+    fn change_prepare(&self, request: &Request) -> Result<Prepared>;
+    /// Puts the new text in place, after a record of the change that survives a kill.
+    ///
+    /// # Errors
+    /// When it cannot be written; everything is as it was then.
+    fn change_write(&self, change: &Prepared) -> Result<()>;
+    /// Has the running corosync read it.
+    ///
+    /// # Errors
+    /// When it refuses, or does not answer in time.
+    fn change_reload(&self) -> Result<()>;
+    /// Has the monitor restart corosync (C: `corosync_reboot_needed`).
+    fn change_restart(&self);
+    /// Whether the running corosync has the new values (`undone`: the old ones). Waits a little.
+    ///
+    /// # Errors
+    /// Which value it has instead.
+    fn change_prove(&self, change: &Prepared, undone: bool) -> Result<()>;
+    /// It holds: what clusmgr holds is the new text.
+    ///
+    /// # Errors
+    /// When that cannot be recorded.
+    fn change_keep(&self, change: &Prepared, how: Needs, ran: bool) -> Result<()>;
+    /// It does not: the old text goes back into place.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn change_undo(&self, change: &Prepared) -> Result<()>;
+    /// The undoing is over; why there was one goes into the history.
+    fn change_undone(&self, change: &Prepared, how: Needs, why: &str);
+    /// A change that the last clusmgr did not finish and that was taken back at this start: corosync,
+    /// if it runs, may have its new values still.
+    fn change_unfinished(&self) -> Option<Prepared>;
+}

@@ -1,0 +1,266 @@
+//! Ready for a start: take-over of existing files, and the first two of the three steps, each atomic.
+
+use super::CorosyncSys;
+use super::authkey::AuthKey;
+use super::finding::Finding;
+use super::live::{Live, LiveKey, MAX_KEY_FILE};
+use super::render;
+use super::store::{S01, first_of, mode_of, no_key};
+use crate::driver::StartFailure;
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::event::{Kind, Note, Severity as Level};
+use crate::sys::file;
+use crate::types::WallMs;
+use crate::wire::HistoryEntry;
+use std::path::Path;
+
+/// A failure to get ready for a start.
+pub type NotReady = (StartFailure, Error);
+
+impl CorosyncSys {
+    /// Steps 1 and 2 of a start (C: `corosync_gen_conf`, `corosync_write_authkey`): after this, the
+    /// live files are what corosync is to read.
+    ///
+    /// # Errors
+    /// What is wrong, and what that means for the mode.
+    pub(super) fn make_ready(&self) -> std::result::Result<(), NotReady> {
+        let guard = self.corosync_config_mtx.lock();
+        let (held, changing) = (guard.u.clone(), guard.pending.is_some());
+        drop(guard);
+        let conf = &self.params.paths.conf;
+        let live = self
+            .read_live()
+            .map_err(|findings| self.bad_config(&findings))?;
+        let transient = |e| (StartFailure::Transient, e);
+        let live = match (held, live) {
+            (None, None) => {
+                let e = Error::new(
+                    "start",
+                    "corosync",
+                    format!("there is no {}", conf.display()),
+                )
+                .hint("put the cluster's corosync.conf and authkey there")
+                .kind(ErrorKind::NotConfigured);
+                return Err((StartFailure::Unconfigured, e));
+            }
+            // A change is under way: its text is used as it is, and the record is the change's.
+            (_, Some(live)) if changing => live,
+            (None, Some(live)) => {
+                self.take_over(&live).map_err(transient)?;
+                self.write_ours(&live, true).map_err(transient)?;
+                live
+            }
+            (Some(held), None) => {
+                let bytes = self.kept_conf(&held).map_err(transient)?;
+                let live = self
+                    .check_conf(bytes)
+                    .map_err(|findings| self.bad_config(&findings))?;
+                self.write_ours(&live, false).map_err(transient)?;
+                live
+            }
+            (Some(held), Some(live)) if held.is_ours(&live.sha) => {
+                self.write_ours(&live, true).map_err(transient)?;
+                live
+            }
+            (Some(_), Some(live)) => {
+                self.set_drift(true);
+                live
+            }
+        };
+        self.in_use(&live);
+        self.write_key(&live)
+            .map_err(|e| (StartFailure::BadConfig, e))?;
+        self.clear_degraded("bad-config");
+        Ok(())
+    }
+
+    pub(super) fn bad_config(&self, findings: &[Finding]) -> NotReady {
+        let conf = &self.params.paths.conf;
+        let e = first_of(conf, findings);
+        let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        let note = Note::new(Kind::ConfigBad, Level::Err, e.to_string())
+            .with("path", conf.display().to_string())
+            .with("findings", all);
+        self.note(note);
+        (StartFailure::BadConfig, e)
+    }
+
+    /// Takes existing files over: backup, kept text and key, record. Nothing live is touched yet but
+    /// the mode of a key that others can read.
+    pub(super) fn take_over(&self, live: &Live) -> Result<()> {
+        let at = WallMs::now().0;
+        let backup = self.params.state_dir.join("backup");
+        let copy = backup.join(format!("corosync.conf.{at}"));
+        file::write_atomic(&copy, &live.bytes, 0o600)?;
+        if let LiveKey::File(path, Some(key)) = &live.key {
+            file::write_atomic(&backup.join(format!("authkey.{at}")), key.expose(), 0o600)?;
+            self.tighten_key(path)?;
+        }
+        self.keep(live)?;
+        let held = self.corosync_config_mtx.lock().u.clone();
+        self.add_history(HistoryEntry {
+            id: 0,
+            at: WallMs(at),
+            version: live.config.config_version(),
+            sha256: held.map_or_else(String::new, |u| u.conf),
+            by: "clusmgr".to_owned(),
+            what: "take-over".to_owned(),
+            how: "nothing".to_owned(),
+            undone: None,
+        });
+        let conf = self.params.paths.conf.display().to_string();
+        let text = format!("took over {conf}; its backup is {}", copy.display());
+        let version = live.config.config_version().0;
+        self.note(
+            Note::new(Kind::ConfigTakenOver, Level::Notice, text)
+                .with("path", conf)
+                .with("version", version),
+        );
+        if let (LiveKey::File(path, Some(_)), Some(fingerprint)) =
+            (&live.key, live.key.fingerprint())
+        {
+            let text = format!("took over {} (fingerprint {fingerprint})", path.display());
+            self.note(
+                Note::new(Kind::KeyTakenOver, Level::Notice, text).with("fingerprint", fingerprint),
+            );
+        }
+        Ok(())
+    }
+
+    /// The files of an adopted corosync, if clusmgr holds none yet.
+    pub(super) fn take_over_running(&self) -> Result<()> {
+        if self.corosync_config_mtx.lock().u.is_some() {
+            return Ok(());
+        }
+        match self.read_live() {
+            Ok(Some(live)) => {
+                self.take_over(&live)?;
+                self.in_use(&live);
+                Ok(())
+            }
+            Ok(None) => Err(Error::new(
+                "read",
+                self.params.paths.conf.display(),
+                "it is not there",
+            )),
+            Err(findings) => Err(first_of(&self.params.paths.conf, &findings)),
+        }
+    }
+
+    /// Step 1: the canonical text, over a file that is ours or not there. A live file that cannot be
+    /// rewritten is good enough as it is.
+    pub(super) fn write_ours(&self, live: &Live, there: bool) -> Result<()> {
+        let text = self.canonical(live)?;
+        let sha = render::sha256_hex(&text);
+        let held = self.corosync_config_mtx.lock().u.clone();
+        if let Some(held) = held.filter(|h| h.conf != sha) {
+            // Another lay-out than that of the clusmgr that kept it.
+            file::write_atomic(&self.params.state_dir.join("conf").join(&sha), &text, 0o600)?;
+            self.save(
+                S01 {
+                    conf: sha.clone(),
+                    ..held
+                },
+                live.config.config_version(),
+            )?;
+        }
+        self.set_drift(false);
+        let path = &self.params.paths.conf;
+        let mode = if live.config.secret_in_file() {
+            0o600
+        } else {
+            mode_of(path).unwrap_or(0o644)
+        };
+        match file::write_atomic(path, &text, mode) {
+            Ok(file::Written::Same) => {}
+            Ok(_) => {
+                let version = live.config.config_version();
+                let text = format!("wrote {} (config_version {version})", path.display());
+                let note = Note::new(Kind::ConfigWritten, Level::Notice, text);
+                self.note(note.with("sha256", sha).with("version", version.0));
+            }
+            Err(e) if there => {
+                self.set_degraded("config-unwritable", &e.to_string());
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        }
+        self.clear_degraded("config-unwritable");
+        Ok(())
+    }
+
+    /// Step 2: the key, if it is not there or not as narrow as it should be.
+    pub(super) fn write_key(&self, live: &Live) -> Result<()> {
+        let LiveKey::File(path, key) = &live.key else {
+            return Ok(());
+        };
+        let held = self
+            .corosync_config_mtx
+            .lock()
+            .u
+            .clone()
+            .and_then(|u| u.key);
+        match (key, held) {
+            (Some(key), Some(held)) if key.fingerprint() == held => {
+                self.set_key_drift(false);
+                let narrowed = self
+                    .tighten_key(path)
+                    .and_then(|()| file::write_atomic(path, key.expose(), 0o400));
+                match narrowed {
+                    Ok(_) => self.clear_degraded("key-unwritable"),
+                    // It is the right key: good enough as it is.
+                    Err(e) => self.set_degraded("key-unwritable", &e.to_string()),
+                }
+                Ok(())
+            }
+            (Some(_), None) => {
+                self.tighten_key(path)?;
+                self.keep(live)
+            }
+            (Some(_), Some(_)) => {
+                self.tighten_key(path)?;
+                self.set_key_drift(true);
+                Ok(())
+            }
+            (None, held) => {
+                let kept = held.map(|name| self.params.state_dir.join("keys").join(name));
+                let bytes = kept
+                    .map(|p| file::read_bounded(&p, MAX_KEY_FILE))
+                    .transpose()?
+                    .flatten();
+                let key = bytes
+                    .map(|b| AuthKey::from_named("the kept authkey", b))
+                    .transpose()?;
+                let Some(key) = key else {
+                    return Err(no_key(path));
+                };
+                file::write_atomic(path, key.expose(), 0o400)?;
+                self.set_key_drift(false);
+                let text = format!(
+                    "wrote {} (fingerprint {})",
+                    path.display(),
+                    key.fingerprint()
+                );
+                self.note(
+                    Note::new(Kind::KeyWritten, Level::Notice, text)
+                        .with("fingerprint", key.fingerprint()),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn tighten_key(&self, path: &Path) -> Result<()> {
+        if file::tighten(path, 0o600)? {
+            let text = format!(
+                "{} could be read by others than root: its mode is now at most 0600",
+                path.display()
+            );
+            self.note(
+                Note::new(Kind::KeyTightened, Level::Warning, text)
+                    .with("path", path.display().to_string()),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! corosync's own tools: the check `-t`, the reload, the running configuration. Each has a deadline
+//! and never runs on the monitor's thread.
+
+use super::CorosyncSys;
+use super::model::Config;
+use super::render;
+use crate::error::{Error, Result};
+use crate::sys::file;
+use crate::sys::pidfd::Exit;
+use crate::sys::tool::{self, Ran};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `-t` takes 5 s where the local name cannot be found; more than this is a hang.
+const TEST_LIMIT: Duration = Duration::from_secs(15);
+/// A tool that talks to corosync: it blocks for ever on one that is stopped.
+const TALK_LIMIT: Duration = Duration::from_secs(10);
+
+/// The running configuration database: key to value.
+pub(super) type Cmap = BTreeMap<String, String>;
+
+impl CorosyncSys {
+    /// The path of a tool: beside corosync itself, or where distributions have it.
+    fn tool(&self, name: &str) -> PathBuf {
+        let beside = self.params.paths.bin.parent().map(|dir| dir.join(name));
+        let usual = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(|dir| Path::new(dir).join(name));
+        let all = beside.into_iter().chain(usual);
+        let found = all.clone().find(|p| p.exists());
+        found
+            .or_else(|| all.into_iter().next())
+            .unwrap_or_else(|| name.into())
+    }
+
+    /// corosync's own opinion of a configuration: `corosync -t` on a copy, with this key.
+    ///
+    /// # Errors
+    /// What corosync says against it; or that it could not be asked in time.
+    pub(super) fn corosync_t(&self, config: &Config, key: Option<&Path>) -> Result<()> {
+        let dir = self
+            .params
+            .run_dir
+            .join(format!("check.{}", std::process::id()));
+        let tested = self
+            .prepare_copy(&dir, config, key)
+            .and_then(|copy| self.test_copy(&copy));
+        // A leftover would be found again, and replaced, at the next check.
+        let _ = std::fs::remove_dir_all(&dir);
+        tested
+    }
+
+    fn prepare_copy(&self, dir: &Path, config: &Config, key: Option<&Path>) -> Result<PathBuf> {
+        use std::os::unix::fs::DirBuilderExt;
+        let _ = std::fs::remove_dir_all(dir);
+        let fail = |e: &std::io::Error| Error::io("create", dir.display(), e);
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(dir)
+            .map_err(|e| fail(&e))?;
+        let mut copy = config.clone();
+        if let Some(key) = key {
+            copy.set_totem("keyfile", &key.to_string_lossy());
+        }
+        let mut text = render::render(&copy)?;
+        // The last of a repeated key wins: without this, what is wrong past parsing reaches nobody.
+        text.extend_from_slice(b"\nlogging {\n\tto_stderr: yes\n}\n");
+        let path = dir.join("corosync.conf");
+        file::write_atomic(&path, &text, 0o600)?;
+        self.copy_uidgid(dir)?;
+        Ok(path)
+    }
+
+    /// `uidgid.d` is read beside the file that `-c` names.
+    fn copy_uidgid(&self, dir: &Path) -> Result<()> {
+        let Some(live) = self.params.paths.conf.parent().map(|p| p.join("uidgid.d")) else {
+            return Ok(());
+        };
+        let Ok(entries) = std::fs::read_dir(&live) else {
+            return Ok(());
+        };
+        let to = dir.join("uidgid.d");
+        std::fs::create_dir(&to).map_err(|e| Error::io("create", to.display(), &e))?;
+        for entry in entries.flatten().take(1000) {
+            if let Some(bytes) = file::read_bounded(&entry.path(), 1 << 20)? {
+                file::write_atomic(&to.join(entry.file_name()), &bytes, 0o600)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn test_copy(&self, copy: &Path) -> Result<()> {
+        let bin = &self.params.paths.bin;
+        let conf = copy.to_string_lossy();
+        let ran = tool::run(bin, &["corosync", "-t", "-c", &conf], TEST_LIMIT)?;
+        if ran.ok() {
+            return Ok(());
+        }
+        let what = format!("corosync -t says: {}", last_line(&ran));
+        let e = Error::new("check", "the configuration", what);
+        Err(match ran.exit {
+            None => e.hint(format!("it did not end within {} s", TEST_LIMIT.as_secs())),
+            Some(Exit::Code(8)) => e.hint("mend the configuration or the key (exit 8)"),
+            Some(Exit::Code(7)) => e.hint("mend the logging section (exit 7)"),
+            Some(Exit::Code(16)) => e.hint("mend system.state_dir (exit 16)"),
+            Some(exit) => e.hint(format!("{exit:?}")),
+        })
+    }
+
+    /// Has the running corosync read its files again.
+    ///
+    /// # Errors
+    /// What `corosync-cfgtool -R` says; or that corosync did not answer in time.
+    pub(super) fn reload(&self) -> Result<()> {
+        let ran = tool::run(
+            &self.tool("corosync-cfgtool"),
+            &["corosync-cfgtool", "-R"],
+            TALK_LIMIT,
+        )?;
+        if ran.ok() {
+            return Ok(());
+        }
+        let e = Error::new("reload", "corosync", last_line(&ran));
+        Err(if ran.exit.is_none() {
+            e.hint("it did not answer: is it stopped or hanging?")
+        } else {
+            e
+        })
+    }
+
+    /// The running configuration.
+    ///
+    /// # Errors
+    /// When corosync does not answer in time.
+    pub(super) fn cmap(&self) -> Result<Cmap> {
+        let ran = tool::run(
+            &self.tool("corosync-cmapctl"),
+            &["corosync-cmapctl"],
+            TALK_LIMIT,
+        )?;
+        if !ran.ok() {
+            // Its output is not quoted: it may hold totem.key.
+            return Err(Error::new(
+                "read",
+                "the running configuration",
+                "corosync-cmapctl failed",
+            )
+            .hint("is corosync running and answering?"));
+        }
+        Ok(parse_cmap(&ran.output))
+    }
+}
+
+/// `KEY (TYPE) = VALUE`, a line each.
+fn parse_cmap(text: &str) -> Cmap {
+    let entry = |line: &str| {
+        let (left, value) = line.split_once(" = ")?;
+        let (key, _) = left.rsplit_once(" (")?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+/// The last line that says something, without corosync's time stamp.
+fn last_line(ran: &Ran) -> String {
+    let telling = |l: &&str| l.contains("error") || l.contains("crit") || l.contains("parse");
+    let lines: Vec<&str> = ran
+        .output
+        .lines()
+        .filter(|l| !l.trim().is_empty())
+        .collect();
+    let last = lines
+        .iter()
+        .rev()
+        .copied()
+        .find(|l| telling(l))
+        .or(lines.last().copied());
+    let line = last.unwrap_or("nothing");
+    let cut = line.find(']').map_or(line, |at| line[at + 1..].trim());
+    cut.chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_is_read_key_by_key_whatever_the_values_hold() {
+        let cmap = parse_cmap(
+            "totem.token (u32) = 1000\nruntime.members.1.ip (str) = r(0) ip(10.77.0.1) \n\
+             totem.cluster_name (str) = a = b\nrubbish\n",
+        );
+        assert_eq!(cmap.get("totem.token").map(String::as_str), Some("1000"));
+        assert_eq!(
+            cmap.get("runtime.members.1.ip").map(String::as_str),
+            Some("r(0) ip(10.77.0.1) ")
+        );
+        assert_eq!(
+            cmap.get("totem.cluster_name").map(String::as_str),
+            Some("a = b")
+        );
+        assert_eq!(cmap.len(), 3);
+    }
+
+    #[test]
+    fn the_line_that_says_most_is_the_last_error() {
+        let ran = Ran {
+            exit: Some(Exit::Code(8)),
+            output: "Nov 23 10:15:13 notice  [MAIN  ] hello\n\
+                     Nov 23 10:15:13 error   [MAIN  ] nodeid is twice there.\n\
+                     Nov 23 10:15:13 notice  [MAIN  ] Cluster Engine exiting\n"
+                .into(),
+        };
+        assert_eq!(last_line(&ran), "nodeid is twice there.");
+    }
+}

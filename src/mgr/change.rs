@@ -1,0 +1,214 @@
+//! One change of the configuration at a time, from check to proof, or back.
+//!
+//! The steps are the driver's (`driver::change`); their order, the restart by way of the monitor, and
+//! the way back are decided here. It runs on the thread of the client that asks.
+
+use super::state::Input;
+use super::{Command, Manager};
+use crate::driver::change::{Needs, Prepared, Request};
+use crate::error::{Error, Kind, Result};
+use crate::types::Pid;
+use crate::wire::{ChangeReport, ServiceState};
+use std::time::{Duration, Instant};
+
+/// How long a corosync that was restarted, or started, may take to be ready.
+const READY_LIMIT: Duration = Duration::from_secs(25);
+
+/// The one change that is under way; another begins when this is dropped.
+struct Turn<'m>(&'m Manager);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.clusmgr.lock().changing = None;
+    }
+}
+
+impl Manager {
+    /// Carries a change out, and proves it; at any failure the old configuration is back, and proved
+    /// in its turn. With `dry_run` it only says what it would do.
+    ///
+    /// # Errors
+    /// What forbade it, or why it was undone.
+    pub fn change(&self, request: &Request, dry_run: bool) -> Result<ChangeReport> {
+        let _turn = self.take_turn(request)?;
+        let data = self.driver_data();
+        let began = Instant::now();
+        let change = data.change_prepare(request)?;
+        let report = |done: bool, how: &str| ChangeReport {
+            what: change.what.to_owned(),
+            done,
+            how: how.to_owned(),
+            version: change.new.version,
+            sha256: change.new.sha256.clone(),
+            plan: change.plan.clone(),
+            warnings: change.warnings.clone(),
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        let same = change
+            .old
+            .as_ref()
+            .is_some_and(|o| o.sha256 == change.new.sha256);
+        if dry_run || (same && change.what != "adopt") {
+            return Ok(report(false, change.needs.as_str()));
+        }
+        if change.what == "adopt" {
+            // The live file stays as it is, and so does a corosync that runs.
+            data.change_keep(&change, Needs::Nothing, true)?;
+            self.tell(Input::Changed, &change.by);
+            return Ok(report(true, change.needs.as_str()));
+        }
+        data.change_write(&change)?;
+        let ran = self.take_effect(&change, false);
+        match ran.and_then(|ran| data.change_keep(&change, change.needs, ran).map(|()| ran)) {
+            Ok(true) => Ok(report(true, change.needs.as_str())),
+            Ok(false) => Ok(report(true, "start")),
+            Err(why) => Err(self.undo(&change, &why)),
+        }
+    }
+
+    /// Whether a change is under way.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.with(|m| m.changing.is_some())
+    }
+
+    fn take_turn(&self, request: &Request) -> Result<Turn<'_>> {
+        let mut guard = self.clusmgr.lock();
+        if let Some(other) = &guard.changing {
+            let cause = format!("another change is under way ({other})");
+            let e = Error::new(request.what.as_str(), "the configuration", cause).kind(Kind::Busy);
+            return Err(e.hint("wait until it is done"));
+        }
+        guard.changing = Some(format!("{} by {}", request.what.as_str(), request.by));
+        drop(guard);
+        Ok(Turn(self))
+    }
+
+    /// Brings the live file into effect; true if a running corosync has it now, false if none runs
+    /// and none should.
+    fn take_effect(&self, change: &Prepared, undone: bool) -> Result<bool> {
+        let data = self.driver_data();
+        let (state, pid, hold) = self.with(|m| (m.view.service, m.view.pid, m.view.hold));
+        match (state, pid) {
+            (ServiceState::Running, Some(pid)) => match change.needs {
+                Needs::Nothing => {}
+                Needs::Reload => data.change_reload()?,
+                Needs::Restart => {
+                    data.change_restart();
+                    self.wait_ready(Some(pid))?;
+                }
+            },
+            _ if hold => return Ok(false),
+            // Not ready with what it was started with: it gets the text that is there now.
+            (ServiceState::Starting | ServiceState::Stopping, Some(pid)) => {
+                self.tell(Command::Restart.input(), "a change");
+                self.wait_ready(Some(pid))?;
+            }
+            _ => {
+                self.tell(Command::Start.input(), "a change");
+                self.wait_ready(None)?;
+            }
+        }
+        data.change_prove(change, undone)?;
+        let now = self.with(|m| (m.view.service, m.view.pid));
+        match now {
+            (ServiceState::Running, Some(_)) if change.needs != Needs::Reload || now.1 == pid => {
+                Ok(true)
+            }
+            _ => Err(Error::new(
+                "prove",
+                "the change",
+                "corosync did not outlive it",
+            )),
+        }
+    }
+
+    /// Waits for a corosync, other than the one with this pid, that is ready.
+    fn wait_ready(&self, not: Option<Pid>) -> Result<()> {
+        let deadline = Instant::now() + READY_LIMIT;
+        let exit = self.with(|m| m.view.last_exit.as_ref().map(|e| e.at));
+        let fresh = |view: &super::View| view.service == ServiceState::Running && view.pid != not;
+        // A death that was not asked for, and not the end of the one that is being replaced.
+        let dead = |view: &super::View| {
+            matches!(view.service, ServiceState::Backoff | ServiceState::Failed)
+                && (not.is_none() || view.last_exit.as_ref().map(|e| e.at) != exit)
+        };
+        self.wait_for(deadline, |view| fresh(view) || dead(view) || view.ended);
+        let (ok, cause) = self.with(|m| {
+            let cause = match (&m.view.detail, &m.view.last_exit) {
+                (Some(detail), _) => detail.clone(),
+                (None, Some(exit)) if dead(&m.view) => exit.cause.clone(),
+                _ => format!("corosync was not ready within {} s", READY_LIMIT.as_secs()),
+            };
+            (fresh(&m.view), cause)
+        });
+        if ok {
+            Ok(())
+        } else {
+            Err(Error::new(
+                "start",
+                "corosync with the new configuration",
+                cause,
+            ))
+        }
+    }
+
+    /// The way back. The error says why, and how it ended.
+    fn undo(&self, change: &Prepared, why: &Error) -> Error {
+        let data = self.driver_data();
+        let back = data.change_undo(change).and_then(|()| {
+            // A start with the old text; it is what runs, or what was meant to.
+            let change = Prepared {
+                needs: change.needs,
+                ..back_of(change)
+            };
+            self.take_effect(&change, true).map(drop)
+        });
+        data.change_undone(change, change.needs, &why.to_string());
+        let e = Error::new(change.what, "the configuration", why);
+        match back {
+            Ok(()) => e.hint("the old configuration is back, and proved"),
+            Err(b) => e.hint(format!(
+                "the old configuration is back in its place, but not proved: {b}"
+            )),
+        }
+    }
+
+    /// Proves the old configuration after a change that the last clusmgr did not finish.
+    pub fn finish_unfinished(&self) {
+        let data = self.driver_data();
+        let Some(change) = data.change_unfinished() else {
+            return;
+        };
+        // Whatever asks for a change meanwhile is refused, as during any other.
+        let request = Request {
+            what: crate::driver::change::What::Revert,
+            this_node_only: true,
+            by: "clusmgr".to_owned(),
+        };
+        let Ok(_turn) = self.take_turn(&request) else {
+            return;
+        };
+        let proved = self.take_effect(&change, true);
+        let why = match proved {
+            Ok(_) => "clusmgr ended in the middle of it".to_owned(),
+            Err(e) => {
+                format!("clusmgr ended in the middle of it, and the old one is not proved: {e}")
+            }
+        };
+        data.change_undone(&change, change.needs, &why);
+    }
+}
+
+/// The same change seen from its other end.
+fn back_of(change: &Prepared) -> Prepared {
+    Prepared {
+        what: change.what,
+        by: change.by.clone(),
+        needs: change.needs,
+        plan: Vec::new(),
+        warnings: Vec::new(),
+        new: change.new.clone(),
+        old: change.old.clone(),
+    }
+}
