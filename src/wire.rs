@@ -37,6 +37,9 @@ pub enum Request {
     /// End a hold and start corosync. Succeeds if it runs already.
     #[serde(rename = "start")]
     Start {
+        /// End only a hold that ends with the boot, and fail under one that survives it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        runtime: bool,
         /// Milliseconds to wait for `running`; 0 returns when the command is taken.
         #[serde(default)]
         wait_ms: u64,
@@ -44,6 +47,9 @@ pub enum Request {
     /// Stop corosync and hold it stopped, across reboots too. Succeeds if it is stopped already.
     #[serde(rename = "stop")]
     Stop {
+        /// The hold ends with the boot; one that survives it stays.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        runtime: bool,
         /// Milliseconds to wait until it has ended; 0 returns when the command is taken.
         #[serde(default)]
         wait_ms: u64,
@@ -326,6 +332,9 @@ pub struct ServiceStatus {
     pub next_retry_ms: Option<u64>,
     /// Whether an operator holds it stopped.
     pub hold: bool,
+    /// Whether that hold ends with the boot.
+    #[serde(default)]
+    pub hold_until_boot: bool,
 }
 
 /// How a run ended.
@@ -505,6 +514,15 @@ mod tests {
                 limit: None
             }
         );
+        for (text, runtime) in [
+            (r#"{"id":0,"req":"stop","wait_ms":5}"#, false),
+            (r#"{"id":0,"req":"stop","runtime":true,"wait_ms":5}"#, true),
+        ] {
+            let r: RequestLine = serde_json::from_str(text).unwrap();
+            let wait_ms = 5;
+            assert_eq!(r.request, Request::Stop { runtime, wait_ms });
+            assert_eq!(serde_json::to_string(&r).unwrap(), text);
+        }
         assert!(serde_json::from_str::<RequestLine>(r#"{"req":"rm"}"#).is_err());
         let ok = ReplyLine {
             id: 1,

@@ -12,6 +12,7 @@ use clusmgr::error::{Error, Result};
 use clusmgr::event::{EvtQueue, Hub, Kind, Note, Severity};
 use clusmgr::journal::Journal;
 use clusmgr::mgr::monitor::Monitor;
+use clusmgr::mgr::state::Hold;
 use clusmgr::mgr::state::Input;
 use clusmgr::mgr::{Command, Manager, publish};
 use clusmgr::paths::{CorosyncPaths, LAYOUTS};
@@ -310,7 +311,8 @@ impl Bed {
             policy,
             interval: Duration::from_millis(20),
             state_dir: dir.path().into(),
-            hold: false,
+            hold: None,
+            boot: "a boot".into(),
         };
         let monitor = Some(monitor.start().unwrap());
         Bed {
@@ -468,7 +470,11 @@ fn without_a_binary_or_a_configuration_the_reason_says_so() {
         assert_eq!(s.mode_detail.as_deref(), Some("start it: told to fail"));
         let e = bed
             .manager
-            .command(Command::Start, "the test", Duration::from_secs(20))
+            .command(
+                Command::Start(Hold::Kept),
+                "the test",
+                Duration::from_secs(20),
+            )
             .unwrap_err();
         assert!(e.to_string().contains(reason.as_str()), "{e}");
         bed.end();
@@ -487,7 +493,11 @@ fn a_stop_is_obeyed_kept_and_killed_where_it_must_be() {
     bed.wait("started", |s| s.service.state == ServiceState::Starting);
     bed.say(|s| s.obeys_term = false);
     bed.manager
-        .command(Command::Stop, "the test", Duration::from_secs(20))
+        .command(
+            Command::Stop(Hold::Kept),
+            "the test",
+            Duration::from_secs(20),
+        )
         .unwrap();
     let s = bed.manager.status();
     assert_eq!(

@@ -41,6 +41,8 @@ pub enum Verb {
     Act {
         /// Which.
         action: Action,
+        /// The hold that it makes or ends is one that ends with the boot.
+        runtime: bool,
         /// How long to wait for the outcome; zero for not at all.
         wait: Duration,
     },
@@ -110,6 +112,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
     let json = m.try_get_one("json").is_ok_and(|j| j == Some(&true));
     let act = |action, default: Duration| Verb::Act {
         action,
+        runtime: m.try_get_one("runtime").is_ok_and(|r| r == Some(&true)),
         wait: if m.get_flag("no-wait") {
             Duration::ZERO
         } else {
@@ -251,11 +254,17 @@ pub fn command() -> Command {
                 )
                 .arg(json()),
         )
-        .subcommand(act("start", "Starts corosync, and ends a hold"))
-        .subcommand(act(
-            "stop",
-            "Stops corosync, and holds it stopped, across reboots too",
-        ))
+        .subcommand(act("start", "Starts corosync, and ends a hold").arg(flag(
+            "runtime",
+            "End only a hold of 'stop --runtime'; fail under another",
+        )))
+        .subcommand(
+            act(
+                "stop",
+                "Stops corosync, and holds it stopped, across reboots too",
+            )
+            .arg(flag("runtime", "The hold ends with the next boot")),
+        )
         .subcommand(act("restart", "Stops corosync and starts it again"))
         .subcommand(
             Command::new("events")
@@ -355,7 +364,16 @@ mod tests {
         assert_eq!(cli.socket, PathBuf::from(SOCKET));
         assert_eq!(cli.timeout, Duration::from_secs(10));
         let s = Duration::from_secs;
-        let act = |action, wait| Verb::Act { action, wait };
+        let act = |action, wait| Verb::Act {
+            action,
+            runtime: false,
+            wait,
+        };
+        let runtime = |action, wait| Verb::Act {
+            action,
+            runtime: true,
+            wait,
+        };
         let status = |watch, wait, json| Verb::Status { watch, wait, json };
         for (line, verb) in [
             ("status", status(false, None, false)),
@@ -367,6 +385,8 @@ mod tests {
             ("start --wait", act(Action::Start, s(60))),
             ("start --no-wait", act(Action::Start, s(0))),
             ("stop", act(Action::Stop, s(20))),
+            ("stop --runtime", runtime(Action::Stop, s(20))),
+            ("start --runtime --wait=9", runtime(Action::Start, s(9))),
             ("restart --wait=7", act(Action::Restart, s(7))),
             (
                 "events -f --since 5",
@@ -402,6 +422,7 @@ mod tests {
             ("clusmgrctl config", "show, check"),
             ("clusmgrctl start --wait=601", "at most 600 seconds"),
             ("clusmgrctl start --wait=0", "seconds above 0"),
+            ("clusmgrctl restart --runtime", "'--runtime'"),
             ("clusmgrctl --timeout nan status", "seconds above 0"),
             ("clusmgrctl events --since -1", "-1"),
             ("clusmgrctl status --watch --wait", "cannot be used with"),

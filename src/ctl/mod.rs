@@ -45,7 +45,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match &cli.verb {
         Verb::Status { watch, wait, json } => status::run(&cli, &out, *watch, *wait, *json),
-        Verb::Act { action, wait } => act(&cli, &out, *action, *wait),
+        Verb::Act {
+            action,
+            runtime,
+            wait,
+        } => act(&cli, &out, *action, *runtime, *wait),
         Verb::Events {
             follow,
             since,
@@ -85,11 +89,11 @@ fn retry_before(deadline: Option<Instant>) -> bool {
     !left.is_zero()
 }
 
-fn act(cli: &Cli, out: &Out, action: Action, wait: Duration) -> Result<u8> {
+fn act(cli: &Cli, out: &Out, action: Action, runtime: bool, wait: Duration) -> Result<u8> {
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     let (request, wanted) = match action {
-        Action::Start => (Request::Start { wait_ms }, ServiceState::Running),
-        Action::Stop => (Request::Stop { wait_ms }, ServiceState::Stopped),
+        Action::Start => (Request::Start { runtime, wait_ms }, ServiceState::Running),
+        Action::Stop => (Request::Stop { runtime, wait_ms }, ServiceState::Stopped),
         Action::Restart => (Request::Restart { wait_ms }, ServiceState::Running),
     };
     let mut client = connect(cli)?;

@@ -250,10 +250,10 @@ impl Page<'_> {
             (Some(_), false) => ", started by clusmgr",
         };
         let since = when(s.since, self.view);
-        let hold = if s.hold {
-            ", held until clusmgrctl start"
-        } else {
-            ""
+        let hold = match (s.hold, s.hold_until_boot) {
+            (false, _) => "",
+            (true, false) => ", held until clusmgrctl start",
+            (true, true) => ", held until clusmgrctl start or the next boot",
         };
         let text = format!("{}{pid}{origin}, since {since}{hold}", s.state.as_str());
         self.row("corosync", &text);

@@ -39,6 +39,7 @@ fn running() -> Status {
             last_exit: None,
             next_retry_ms: None,
             hold: false,
+            hold_until_boot: false,
         },
         config: ConfigStatus {
             path: "/etc/corosync/corosync.conf".to_owned(),

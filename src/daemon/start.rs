@@ -9,8 +9,8 @@ use crate::event::{Hub, Kind, Note, Severity};
 use crate::journal::Journal;
 use crate::log as cm_log;
 use crate::mgr::monitor::Monitor;
-use crate::mgr::{self, Kept, Manager, STATE_NAME, STATE_VERSION, publish};
-use crate::persist;
+use crate::mgr::state::Hold;
+use crate::mgr::{self, Kept, Manager, publish};
 use crate::service::local::LocalService;
 use crate::sys::daemon::{self, ReadyPipe};
 use crate::sys::file;
@@ -46,7 +46,7 @@ pub(super) fn test(flags: &Flags) -> Result<()> {
     wrong.extend(sock::group(&flags.group).err());
     wrong.extend(writable(&flags.run_dir, "--run-dir").err());
     wrong.extend(writable(&flags.state_dir, "--state-dir").err());
-    wrong.extend(persist::load::<Kept>(&flags.state_dir.join(STATE_NAME), STATE_VERSION).err());
+    wrong.extend(Kept::load(&flags.state_dir).err());
     let waker = Arc::new(Waker::new()?);
     wrong.extend((op.test)(&params(flags, &waker)));
     let last = wrong.pop();
@@ -210,8 +210,7 @@ fn begin_threads(
     op: &'static DriverOps,
     group: u32,
 ) -> Result<(Arc<Manager>, JoinHandle<()>)> {
-    let kept: Kept =
-        persist::load(&flags.state_dir.join(STATE_NAME), STATE_VERSION)?.unwrap_or_default();
+    let kept = Kept::load(&flags.state_dir)?;
     let boot = Proc::default().boot_id()?;
     let (journal, found) = Journal::open(&flags.state_dir, &boot)?;
     if found.torn > 0 || found.damaged > 0 {
@@ -243,6 +242,15 @@ fn begin_threads(
         .data
         .evt_public_queue()
         .push(Note::new(Kind::DaemonStarted, Severity::Notice, text));
+    let hold = kept.hold_in(&boot);
+    if kept.hold && hold.is_none() {
+        forget_hold(&flags.state_dir, &boot);
+        let text = "the hold has ended with the boot it was made in";
+        driver
+            .data
+            .evt_public_queue()
+            .push(Note::new(Kind::HoldEnded, Severity::Notice, text));
+    }
     let local = LocalService::start(listener, Arc::clone(&manager) as Arc<_>)?;
     manager.with(|m| m.cl_svc_hdl = Some(Box::new(local)));
     let monitor = Monitor {
@@ -253,7 +261,12 @@ fn begin_threads(
         policy: flags.policy.clone(),
         interval: flags.poll_interval,
         state_dir: flags.state_dir.clone(),
-        hold: kept.hold || flags.standalone,
+        hold: if flags.standalone {
+            Some(Hold::Kept)
+        } else {
+            hold
+        },
+        boot,
     };
     let handle = monitor.start()?;
     manager.with(|m| m.cl_hdl = Some(handle));
@@ -273,6 +286,13 @@ fn finish_change(manager: &Arc<Manager>) -> Result<()> {
     spawned
         .map(drop)
         .map_err(|e| Error::io("start", "thread cm-change", &e))
+}
+
+/// A hold that has ended is told once; where it cannot be forgotten on disk it is told again.
+fn forget_hold(state_dir: &Path, boot: &str) {
+    if let Err(e) = Kept::of(None, boot).save(state_dir) {
+        log::warn!("{e}");
+    }
 }
 
 /// The supervisor's status line follows the events that change what the node is.

@@ -3,7 +3,7 @@
 //! The steps are the driver's (`driver::change`); their order, the restart by way of the monitor, and
 //! the way back are decided here. It runs on the thread of the client that asks.
 
-use super::state::Input;
+use super::state::{Hold, Input};
 use super::{Command, Manager};
 use crate::driver::change::{Needs, Prepared, Request};
 use crate::error::{Error, Kind, Result};
@@ -98,14 +98,14 @@ impl Manager {
                     self.wait_ready(Some(pid))?;
                 }
             },
-            _ if hold => return Ok(false),
+            _ if hold.is_some() => return Ok(false),
             // Not ready with what it was started with: it gets the text that is there now.
             (ServiceState::Starting | ServiceState::Stopping, Some(pid)) => {
                 self.tell(Command::Restart.input(), "a change");
                 self.wait_ready(Some(pid))?;
             }
             _ => {
-                self.tell(Command::Start.input(), "a change");
+                self.tell(Command::Start(Hold::Kept).input(), "a change");
                 self.wait_ready(None)?;
             }
         }

@@ -10,6 +10,7 @@ use crate::driver::{DriverData, DriverOps};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Hub, Note};
 use crate::journal::Reader;
+use crate::persist;
 use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::wake::Waker;
@@ -20,9 +21,10 @@ use crate::wire::{
 };
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
-use state::{Input, State};
+use state::{Hold, Input, State};
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -41,6 +43,46 @@ pub const STATE_NAME: &str = "manager.json";
 pub struct Kept {
     /// An operator holds corosync stopped.
     pub hold: bool,
+    /// The boot that the hold ends with; none for one that survives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+}
+
+impl Kept {
+    /// What to keep of a hold in this boot.
+    #[must_use]
+    pub fn of(hold: Option<Hold>, boot: &str) -> Kept {
+        Kept {
+            hold: hold.is_some(),
+            boot: (hold == Some(Hold::UntilBoot)).then(|| boot.to_owned()),
+        }
+    }
+
+    /// The hold that counts in this boot.
+    #[must_use]
+    pub fn hold_in(&self, boot: &str) -> Option<Hold> {
+        match &self.boot {
+            _ if !self.hold => None,
+            None => Some(Hold::Kept),
+            Some(until) => (until == boot).then_some(Hold::UntilBoot),
+        }
+    }
+
+    /// Reads what is kept; nothing, if nothing ever was.
+    ///
+    /// # Errors
+    /// If the file is damaged or of another version.
+    pub fn load(state_dir: &Path) -> Result<Kept> {
+        Ok(persist::load(&state_dir.join(STATE_NAME), STATE_VERSION)?.unwrap_or_default())
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, state_dir: &Path) -> Result<()> {
+        persist::save(&state_dir.join(STATE_NAME), STATE_VERSION, self).map(|_| ())
+    }
 }
 
 /// A service that runs on threads of its own and can be ended (C: `cl_svc_hdl`).
@@ -93,7 +135,7 @@ struct View {
     restarts: u64,
     last_exit: Option<LastExit>,
     retry_at: Option<Mono>,
-    hold: bool,
+    hold: Option<Hold>,
     degraded: Vec<DegradedItem>,
     /// The number of the newest command that was taken.
     taken: u64,
@@ -116,10 +158,10 @@ struct Order {
 /// What a client may want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// End a hold; run.
-    Start,
-    /// Hold stopped.
-    Stop,
+    /// End a hold that lasts at most so long; run.
+    Start(Hold),
+    /// Hold stopped, for so long.
+    Stop(Hold),
     /// Stop, then run.
     Restart,
 }
@@ -127,8 +169,8 @@ pub enum Command {
 impl Command {
     fn input(self) -> Input {
         match self {
-            Command::Start => Input::Start,
-            Command::Stop => Input::Stop,
+            Command::Start(ends) => Input::Start(ends),
+            Command::Stop(hold) => Input::Stop(hold),
             Command::Restart => Input::Restart,
         }
     }
@@ -137,8 +179,8 @@ impl Command {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Command::Start => "start",
-            Command::Stop => "stop",
+            Command::Start(_) => "start",
+            Command::Stop(_) => "stop",
             Command::Restart => "restart",
         }
     }
@@ -196,7 +238,7 @@ impl Manager {
         hub: Arc<Hub>,
         journal: Reader,
     ) -> Manager {
-        let view = View::of(&State::new(Policy::default(), false));
+        let view = View::of(&State::new(Policy::default(), None));
         let beat = AtomicU64::new(clock::now().0);
         let clusmgr = ClusMgr {
             op,
@@ -275,7 +317,8 @@ impl Manager {
                 restarts: view.restarts,
                 last_exit: view.last_exit,
                 next_retry_ms: view.retry_at.map(left),
-                hold: view.hold,
+                hold: view.hold.is_some(),
+                hold_until_boot: view.hold == Some(Hold::UntilBoot),
             },
             config: data.config_status(),
             key: data.key_status(),
@@ -415,13 +458,20 @@ impl View {
             return None;
         }
         match (wanted, self.service) {
-            (Command::Start | Command::Restart, ServiceState::Running) => Some(Ok(())),
-            (Command::Stop, ServiceState::Stopped) => Some(Ok(())),
-            (Command::Stop, _) if !self.hold => Some(Err(self.overruled(wanted))),
-            (Command::Start | Command::Restart, _) if self.hold => {
+            (Command::Start(_) | Command::Restart, ServiceState::Running) => Some(Ok(())),
+            (Command::Stop(_), ServiceState::Stopped) => Some(Ok(())),
+            (Command::Stop(_), _) if self.hold.is_none() => Some(Err(self.overruled(wanted))),
+            (Command::Start(ends), _) if self.hold > Some(ends) => {
+                let e = Error::new(wanted.as_str(), "corosync", "an operator holds it stopped");
+                Some(Err(e.hint("'clusmgrctl start' ends the hold")))
+            }
+            (Command::Start(_) | Command::Restart, _) if self.hold.is_some() => {
                 Some(Err(self.overruled(wanted)))
             }
-            (Command::Start | Command::Restart, ServiceState::Failed | ServiceState::Stopped) => {
+            (
+                Command::Start(_) | Command::Restart,
+                ServiceState::Failed | ServiceState::Stopped,
+            ) => {
                 let kind = match self.reason {
                     Some(Reason::Unconfigured) => Kind::NotConfigured,
                     Some(Reason::NoBinary) => Kind::NotInstalled,
@@ -447,5 +497,30 @@ impl View {
             "another command came in between",
         )
         .kind(Kind::Busy)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_until_the_next_boot_is_forgotten_in_another_and_a_plain_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let load = || Kept::load(dir.path()).unwrap();
+        assert_eq!(load().hold_in("b1"), None);
+        let until_boot = Kept::of(Some(Hold::UntilBoot), "b1");
+        until_boot.save(dir.path()).unwrap();
+        assert_eq!(load().hold_in("b1"), Some(Hold::UntilBoot));
+        assert_eq!(load().hold_in("b2"), None);
+        Kept::of(Some(Hold::Kept), "b1").save(dir.path()).unwrap();
+        assert_eq!(load().hold_in("b2"), Some(Hold::Kept));
+        Kept::of(None, "b1").save(dir.path()).unwrap();
+        assert_eq!(load(), Kept::default());
+        // As an earlier clusmgr wrote it.
+        let old = r#"{"version":"s01","hold":true}"#;
+        std::fs::write(dir.path().join(STATE_NAME), old).unwrap();
+        assert_eq!(load().hold_in("b2"), Some(Hold::Kept));
     }
 }

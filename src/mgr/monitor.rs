@@ -4,12 +4,11 @@
 //! It polls on a period, as in C, but its sleep is a `poll(2)` over the process, the notify socket,
 //! a wake-up descriptor and the next deadline: a death ends the sleep at once.
 
-use super::state::{Action, Input, Phase, State, Why};
-use super::{Kept, Manager, Order, STATE_NAME, STATE_VERSION, View};
+use super::state::{Action, Hold, Input, Phase, State, Why};
+use super::{Kept, Manager, Order, View};
 use crate::driver::{DriverData, Ended, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
-use crate::persist;
 use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::ready;
@@ -40,7 +39,9 @@ pub struct Monitor {
     /// Where the hold is kept.
     pub state_dir: PathBuf,
     /// Whether corosync is held stopped from the beginning.
-    pub hold: bool,
+    pub hold: Option<Hold>,
+    /// The kernel's id of this boot, which some holds end with.
+    pub boot: String,
 }
 
 impl std::fmt::Debug for Monitor {
@@ -149,7 +150,7 @@ impl Running {
 
     /// While held, somebody else may start corosync: it is shown, and left alone.
     fn look_for_others(&mut self, now: Mono) {
-        if self.state.hold && self.state.phase == Phase::Stopped && !self.state.ending {
+        if self.state.hold.is_some() && self.state.phase == Phase::Stopped && !self.state.ending {
             if let Some(since) = self.adopt() {
                 self.take(Input::Adopted { since }, now);
             }
@@ -185,7 +186,7 @@ impl Running {
 
     /// A hang is told once: when it leads from a run to its end.
     fn hang_counts(&self) -> bool {
-        !self.state.hold
+        !self.state.held()
             && matches!(
                 self.state.phase,
                 Phase::Starting { .. } | Phase::Running { .. }
@@ -233,8 +234,11 @@ impl Running {
         self.take(input, clock::now());
         if hold != self.state.hold {
             let (kind, what) = match self.state.hold {
-                true => (Kind::HoldSet, "holds corosync stopped"),
-                false => (Kind::HoldEnded, "ended the hold"),
+                Some(Hold::Kept) => (Kind::HoldSet, "holds corosync stopped"),
+                Some(Hold::UntilBoot) => {
+                    (Kind::HoldSet, "holds corosync stopped until the next boot")
+                }
+                None => (Kind::HoldEnded, "ended the hold"),
             };
             self.publish(Note::new(kind, Severity::Notice, format!("{by} {what}")).with("by", by));
         }
@@ -338,9 +342,9 @@ impl Running {
         run.since
     }
 
-    fn save_hold(&mut self, hold: bool) {
-        let path = self.it.state_dir.join(STATE_NAME);
-        self.unsaved = persist::save(&path, STATE_VERSION, &Kept { hold })
+    fn save_hold(&mut self, hold: Option<Hold>) {
+        self.unsaved = Kept::of(hold, &self.it.boot)
+            .save(&self.it.state_dir)
             .err()
             .map(|e| {
                 log::error!("{e}");

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!             Stopped   Starting   Running    Stopping        Backoff    Failed
-//! Start       start     -          -          then start      start      start
+//! Start(*)    start     -          -          then start      start      start
 //! Stop        -         TERM       TERM       then rest       rest       rest
 //! Restart     start     TERM,start TERM,start then start      start      start
 //! Shutdown    finish    TERM,fin.  TERM,fin.  then finish     finish     finish
@@ -17,11 +17,11 @@
 //! Exited      -         policy     policy     as intended     -          -
 //! Hung        -         KILL       KILL       KILL            -          -
 //! NeedRestart -         -          TERM,start -               -          -
-//! Changed     start(*)  -          -          -               -          start
+//! Changed     start(**) -          -          -               -          start
 //! Tick        -         Running(+) -          KILL when due   start due  start due
 //! ```
-//! (*) unless held; (+) after [`READY_TIMEOUT`] without a word. While held, a corosync that somebody
-//! else started is left alone: its hang and its death lead to nothing.
+//! (*) nothing under a hold that lasts longer than the one it may end; (**) unless held; (+) after
+//! [`READY_TIMEOUT`] without a word. While held, a corosync that somebody else started is left alone: its hang and its death lead to nothing.
 
 use crate::driver::{READY_TIMEOUT, StartFailure};
 use crate::policy::{Policy, Record, Verdict};
@@ -31,6 +31,15 @@ use std::time::Duration;
 
 /// A second SIGKILL, for a process that the kernel holds (state `D`), comes after this.
 const KILL_AGAIN: Duration = Duration::from_secs(10);
+
+/// An operator holds corosync stopped; the one that lasts longer is the greater one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// The next boot ends it.
+    UntilBoot,
+    /// Only a start ends it.
+    Kept,
+}
 
 /// What corosync is told to end for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,10 +100,10 @@ pub enum Input {
         /// Since when the living corosync runs that was found and adopted.
         found: Option<Mono>,
     },
-    /// `clusmgrctl start`.
-    Start,
-    /// `clusmgrctl stop`.
-    Stop,
+    /// `clusmgrctl start`; ends a hold that lasts at most so long, and does nothing under another.
+    Start(Hold),
+    /// `clusmgrctl stop`; a hold that lasts longer stays.
+    Stop(Hold),
     /// `clusmgrctl restart`.
     Restart,
     /// SIGTERM: stop corosync, then end.
@@ -129,7 +138,7 @@ pub enum Input {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Keep the hold on disk, or forget it.
-    SaveHold(bool),
+    SaveHold(Option<Hold>),
     /// C: `start_service`; answered by `StartFailed`, `Adopted`, or silence if it runs.
     Start,
     /// C: `stop_service`: SIGTERM.
@@ -146,7 +155,7 @@ pub struct State {
     /// What is.
     pub phase: Phase,
     /// An operator holds corosync stopped.
-    pub hold: bool,
+    pub hold: Option<Hold>,
     /// The daemon ends.
     pub ending: bool,
     /// Starts that followed a death.
@@ -159,7 +168,7 @@ pub struct State {
 impl State {
     /// The state before [`Input::Boot`].
     #[must_use]
-    pub fn new(policy: Policy, hold: bool) -> State {
+    pub fn new(policy: Policy, hold: Option<Hold>) -> State {
         State {
             phase: Phase::Stopped,
             hold,
@@ -170,11 +179,17 @@ impl State {
         }
     }
 
+    /// Whether an operator holds corosync stopped.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.hold.is_some()
+    }
+
     /// CLUSTER or STANDALONE, and why.
     #[must_use]
     pub fn mode(&self) -> (Mode, Option<Reason>) {
         match self.phase {
-            _ if self.hold => (Mode::Standalone, Some(Reason::Held)),
+            _ if self.held() => (Mode::Standalone, Some(Reason::Held)),
             Phase::Failed { reason, .. } => (Mode::Standalone, Some(reason)),
             Phase::Stopped if !self.ending => (Mode::Standalone, Some(Reason::Unconfigured)),
             _ => (Mode::Cluster, None),
@@ -217,16 +232,17 @@ impl State {
 
     /// Takes one input; gives what is to be done.
     pub fn step(&mut self, input: Input, now: Mono) -> Vec<Action> {
-        if self.ending && matches!(input, Input::Start | Input::Stop | Input::Restart) {
+        if self.ending && matches!(input, Input::Start(_) | Input::Stop(_) | Input::Restart) {
             return Vec::new();
         }
         match input {
             Input::Boot { found: Some(since) } => self.run(since),
-            Input::Boot { found: None } if self.hold => Vec::new(),
+            Input::Boot { found: None } if self.held() => Vec::new(),
             Input::Boot { found: None } => self.start(now),
-            Input::Start => self.wanted(now, false),
+            Input::Start(ends) if self.hold > Some(ends) => Vec::new(),
+            Input::Start(_) => self.wanted(now, false),
             Input::Restart => self.wanted(now, true),
-            Input::Stop => self.unwanted(now),
+            Input::Stop(hold) => self.unwanted(hold, now),
             Input::Shutdown => self.shut_down(now),
             Input::Leave => {
                 self.ending = true;
@@ -247,11 +263,11 @@ impl State {
             Input::Exited { permanent } => self.exited(permanent, now),
             Input::Hung => self.hung(now),
             Input::NeedRestart => match self.phase {
-                Phase::Running { since } if !self.hold => self.stop(Why::Restart, since, now),
+                Phase::Running { since } if !self.held() => self.stop(Why::Restart, since, now),
                 _ => Vec::new(),
             },
             Input::Changed => match self.phase {
-                Phase::Failed { .. } | Phase::Stopped if !self.hold && !self.ending => {
+                Phase::Failed { .. } | Phase::Stopped if !self.held() && !self.ending => {
                     self.record.forgive();
                     self.start(now)
                 }
@@ -307,8 +323,8 @@ impl State {
 
     fn wanted(&mut self, now: Mono, restart: bool) -> Vec<Action> {
         let mut actions = Vec::new();
-        if std::mem::take(&mut self.hold) {
-            actions.push(Action::SaveHold(false));
+        if self.hold.take().is_some() {
+            actions.push(Action::SaveHold(None));
         }
         self.record.forgive();
         actions.extend(match self.phase {
@@ -325,10 +341,11 @@ impl State {
         actions
     }
 
-    fn unwanted(&mut self, now: Mono) -> Vec<Action> {
+    fn unwanted(&mut self, hold: Hold, now: Mono) -> Vec<Action> {
         let mut actions = Vec::new();
-        if !std::mem::replace(&mut self.hold, true) {
-            actions.push(Action::SaveHold(true));
+        if self.hold < Some(hold) {
+            self.hold = Some(hold);
+            actions.push(Action::SaveHold(self.hold));
         }
         actions.extend(match self.phase {
             Phase::Starting { since } | Phase::Running { since } => {
@@ -347,7 +364,7 @@ impl State {
         self.ending = true;
         match self.phase {
             // Held, and yet it runs: somebody else started it, so it is not ours to stop.
-            Phase::Starting { .. } | Phase::Running { .. } if self.hold => vec![Action::Finish],
+            Phase::Starting { .. } | Phase::Running { .. } if self.held() => vec![Action::Finish],
             Phase::Starting { since } | Phase::Running { since } => {
                 self.stop(Why::Shutdown, since, now)
             }
@@ -365,7 +382,7 @@ impl State {
     fn not_started(&mut self, failure: StartFailure, now: Mono) -> Vec<Action> {
         let reason = match failure {
             StartFailure::Unconfigured => return self.rest(),
-            _ if self.hold => return self.rest(),
+            _ if self.held() => return self.rest(),
             StartFailure::Transient => {
                 let verdict = self.record.failed(&self.policy, now);
                 return self.obey(verdict, now);
@@ -386,7 +403,7 @@ impl State {
                 self.phase = Phase::Stopped;
                 return vec![Action::Finish];
             }
-            _ if self.hold => return self.rest(),
+            _ if self.held() => return self.rest(),
             Phase::Stopping { why: Why::Hold, .. } => return self.rest(),
             Phase::Stopping {
                 why: Why::Restart, ..
@@ -422,7 +439,7 @@ impl State {
 
     fn hung(&mut self, now: Mono) -> Vec<Action> {
         match &mut self.phase {
-            Phase::Starting { since } | Phase::Running { since } if !self.hold => {
+            Phase::Starting { since } | Phase::Running { since } if self.hold.is_none() => {
                 let since = *since;
                 self.phase = Phase::Stopping {
                     why: Why::Fault,
@@ -450,8 +467,10 @@ impl State {
                 *kill_at = now.plus(KILL_AGAIN);
                 vec![Action::Kill]
             }
-            Phase::Backoff { until } if *until <= now && !self.hold => self.start_again(now),
-            Phase::Failed { retry_at, .. } if *retry_at <= now && !self.hold => {
+            Phase::Backoff { until } if *until <= now && self.hold.is_none() => {
+                self.start_again(now)
+            }
+            Phase::Failed { retry_at, .. } if *retry_at <= now && self.hold.is_none() => {
                 self.record.on_probation();
                 self.start(now)
             }

@@ -1,6 +1,6 @@
 //! From a request to its answer, whatever way it came.
 
-use super::{Command, Manager};
+use super::{Command, Hold, Manager};
 use crate::driver::change::{Request as Change, What};
 use crate::error::{Error, Kind, Result};
 use crate::wire::{Answer, EventsPage, MAX_EVENTS, MAX_LINE, Request, RequestLine, WireError};
@@ -69,8 +69,8 @@ fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<V
     };
     match request {
         Request::Status => json(&manager.status()),
-        Request::Start { wait_ms } => command(Command::Start, *wait_ms),
-        Request::Stop { wait_ms } => command(Command::Stop, *wait_ms),
+        Request::Start { runtime, wait_ms } => command(Command::Start(hold(*runtime)), *wait_ms),
+        Request::Stop { runtime, wait_ms } => command(Command::Stop(hold(*runtime)), *wait_ms),
         Request::Restart { wait_ms } => command(Command::Restart, *wait_ms),
         Request::Events { since, limit } => {
             let limit = limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
@@ -113,6 +113,10 @@ fn word_of(request: &Request) -> &'static str {
         Request::Restart { .. } => "restart corosync",
         _ => "change the configuration",
     }
+}
+
+fn hold(runtime: bool) -> Hold {
+    if runtime { Hold::UntilBoot } else { Hold::Kept }
 }
 
 /// Leaves off the newest events of a page that would not fit in a line; the client asks for them

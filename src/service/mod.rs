@@ -13,6 +13,7 @@ pub use dispatch::{Caller, dispatch};
 pub use local::LocalService;
 
 pub use crate::mgr::Command;
+pub use crate::mgr::state::Hold;
 
 use crate::driver::change::Request;
 use crate::error::Result;

@@ -75,6 +75,7 @@ impl Manager for Fake {
                 last_exit: None,
                 next_retry_ms: None,
                 hold: false,
+                hold_until_boot: false,
             },
             config: ConfigStatus::default(),
             key: KeyStatus::default(),

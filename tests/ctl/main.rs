@@ -5,7 +5,7 @@
 mod bed;
 
 use bed::{Bed, Running, SOON, needs_root};
-use clusmgr::service::Command;
+use clusmgr::service::{Command, Hold};
 use clusmgr::wire::ServiceState;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -106,13 +106,17 @@ fn commands_wait_as_told_and_fail_with_the_daemons_words() {
     let (code, _, err) = bed.run("restart");
     let words = "clusmgrctl: restart corosync: it did not start in time; see its log\n";
     assert_eq!((code, err.as_str()), (1, words));
+    assert_eq!(bed.run("stop --runtime --wait=5").0, 0);
+    assert_eq!(bed.run("start --runtime").0, 0);
     let s = Duration::from_secs;
     assert_eq!(
         *bed.manager.commands.lock(),
         [
-            (Command::Start, s(7)),
-            (Command::Stop, s(0)),
-            (Command::Restart, s(20))
+            (Command::Start(Hold::Kept), s(7)),
+            (Command::Stop(Hold::Kept), s(0)),
+            (Command::Restart, s(20)),
+            (Command::Stop(Hold::UntilBoot), s(5)),
+            (Command::Start(Hold::UntilBoot), s(10)),
         ]
     );
 }

@@ -42,8 +42,10 @@ fn inputs() -> Vec<(&'static str, Input)> {
     vec![
         ("Boot, none found", Input::Boot { found: None }),
         ("Boot, one found", Input::Boot { found: Some(T0) }),
-        ("Start", Input::Start),
-        ("Stop", Input::Stop),
+        ("Start", Input::Start(Hold::Kept)),
+        ("Start, runtime", Input::Start(Hold::UntilBoot)),
+        ("Stop", Input::Stop(Hold::Kept)),
+        ("Stop, runtime", Input::Stop(Hold::UntilBoot)),
         ("Restart", Input::Restart),
         ("Shutdown", Input::Shutdown),
         ("Leave", Input::Leave),
@@ -94,7 +96,7 @@ fn letter(phase: Phase) -> &'static str {
     }
 }
 
-fn cell(phase: Phase, hold: bool, input: Input) -> String {
+fn cell(phase: Phase, hold: Option<Hold>, input: Input) -> String {
     let mut state = State::new(Policy::default(), hold);
     state.phase = phase;
     state.ending = matches!(
@@ -111,8 +113,9 @@ fn cell(phase: Phase, hold: bool, input: Input) -> String {
     let mut text = letter(state.phase).to_owned();
     for action in actions {
         text += match action {
-            Action::SaveHold(true) => "+hold",
-            Action::SaveHold(false) => "+unhold",
+            Action::SaveHold(Some(Hold::Kept)) => "+hold",
+            Action::SaveHold(Some(Hold::UntilBoot)) => "+boot",
+            Action::SaveHold(None) => "+unhold",
             Action::Start => "+start",
             Action::Term => "+TERM",
             Action::Kill => "+KILL",
@@ -122,7 +125,7 @@ fn cell(phase: Phase, hold: bool, input: Input) -> String {
     text
 }
 
-fn table(hold: bool) -> String {
+fn table(hold: Option<Hold>) -> String {
     let mut text = String::new();
     let _ = write!(text, "{:21}", "");
     for (name, _) in phases() {
@@ -146,7 +149,9 @@ const FREE: &str = "
 Boot, none found     |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start
 Boot, one found      |R             |R             |R             |R             |R             |R             |R             |R             |R
 Start                |S+start       |.             |.             |a             |.             |.             |a             |S+start       |S+start
+Start, runtime       |S+start       |.             |.             |a             |.             |.             |a             |S+start       |S+start
 Stop                 |-+hold        |h+hold+TERM   |h+hold+TERM   |h+hold        |.             |h+hold        |h+hold        |-+hold        |-+hold
+Stop, runtime        |-+boot        |h+boot+TERM   |h+boot+TERM   |h+boot        |.             |h+boot        |h+boot        |-+boot        |-+boot
 Restart              |S+start       |a+TERM        |a+TERM        |a             |.             |.             |a             |S+start       |S+start
 Shutdown             |-+end         |d+TERM        |d+TERM        |d             |.             |d             |d             |-+end         |-+end
 Leave                |-+end         |S+end         |R+end         |h+end         |d+end         |a+end         |f+end         |B+end         |F+end
@@ -170,7 +175,9 @@ const HELD: &str = "
 Boot, none found     |.             |.             |.             |.             |.             |.             |.             |.             |.
 Boot, one found      |R             |R             |R             |R             |R             |R             |R             |R             |R
 Start                |S+unhold+start|S+unhold      |R+unhold      |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
+Start, runtime       |.             |.             |.             |.             |.             |.             |.             |.             |.
 Stop                 |.             |h+TERM        |h+TERM        |.             |.             |h             |h             |-             |-
+Stop, runtime        |.             |h+TERM        |h+TERM        |.             |.             |h             |h             |-             |-
 Restart              |S+unhold+start|a+unhold+TERM |a+unhold+TERM |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
 Shutdown             |-+end         |S+end         |R+end         |d             |.             |d             |d             |-+end         |-+end
 Leave                |-+end         |S+end         |R+end         |h+end         |d+end         |a+end         |f+end         |B+end         |F+end
@@ -188,23 +195,36 @@ Changed              |.             |.             |.             |.            
 Tick                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |f+KILL        |.             |.
 ";
 
-fn compare(hold: bool, written: &str) {
+/// Where a hold that ends with the boot differs from one that survives it.
+const HELD_UNTIL_BOOT: &str = "
+Start, runtime       |S+unhold+start|S+unhold      |R+unhold      |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
+Stop                 |-+hold        |h+hold+TERM   |h+hold+TERM   |h+hold        |.             |h+hold        |h+hold        |-+hold        |-+hold
+";
+
+fn compare(hold: Option<Hold>, written: &str) {
     let written = written.trim_matches('\n');
     for (got, want) in table(hold).lines().zip(written.lines()) {
-        assert_eq!(got, want.trim_end(), "hold: {hold}");
+        assert_eq!(got, want.trim_end(), "hold: {hold:?}");
     }
     assert_eq!(table(hold).lines().count(), written.lines().count());
 }
 
 #[test]
 fn every_input_in_every_phase_does_what_the_table_says() {
-    compare(false, FREE);
-    compare(true, HELD);
+    compare(None, FREE);
+    compare(Some(Hold::Kept), HELD);
+    let name = |line: &str| line.split('|').next().unwrap_or_default().to_owned();
+    let other: Vec<&str> = HELD_UNTIL_BOOT.trim().lines().collect();
+    let rows = HELD.lines().map(|row| {
+        let differs = other.iter().find(|o| name(o) == name(row));
+        *differs.unwrap_or(&row)
+    });
+    compare(Some(Hold::UntilBoot), &rows.collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
 fn no_word_of_readiness_counts_as_running_after_a_while() {
-    let mut state = State::new(Policy::default(), false);
+    let mut state = State::new(Policy::default(), None);
     assert_eq!(state.step(Input::Boot { found: None }, T0), [Action::Start]);
     assert_eq!(state.deadline(), Some(T0.plus(READY_TIMEOUT)));
     assert_eq!(state.step(Input::Tick, T0.plus(secs(29))), []);
@@ -215,11 +235,11 @@ fn no_word_of_readiness_counts_as_running_after_a_while() {
 
 #[test]
 fn a_stop_has_a_deadline_and_is_killed_again_and_again() {
-    let mut state = State::new(Policy::default(), false);
+    let mut state = State::new(Policy::default(), None);
     let _ = state.step(Input::Boot { found: Some(T0) }, T0);
     assert_eq!(
-        state.step(Input::Stop, T0),
-        [Action::SaveHold(true), Action::Term]
+        state.step(Input::Stop(Hold::Kept), T0),
+        [Action::SaveHold(Some(Hold::Kept)), Action::Term]
     );
     assert_eq!(state.deadline(), Some(T0.plus(secs(10))));
     assert_eq!(state.step(Input::Tick, T0.plus(secs(9))), []);
@@ -235,7 +255,7 @@ fn a_stop_has_a_deadline_and_is_killed_again_and_again() {
 
 #[test]
 fn a_crash_loop_leads_to_standalone_and_one_unstable_retry_straight_back() {
-    let mut state = State::new(Policy::default(), false);
+    let mut state = State::new(Policy::default(), None);
     let mut now = T0;
     let _ = state.step(Input::Boot { found: None }, now);
     let died = Input::Exited { permanent: false };
@@ -260,24 +280,26 @@ fn a_crash_loop_leads_to_standalone_and_one_unstable_retry_straight_back() {
     );
     assert_eq!(state.restarts, 4);
     // An operator's start forgives all.
-    assert_eq!(state.step(Input::Start, now), [Action::Start]);
+    let start = Input::Start(Hold::Kept);
+    assert_eq!(state.step(start, now), [Action::Start]);
     assert_eq!(state.step(died, now), []);
     assert_eq!(state.retry_at(), Some(now.plus(secs(1))));
 }
 
 #[test]
 fn who_comes_later_wins_over_a_stop_under_way() {
-    let mut state = State::new(Policy::default(), false);
+    let mut state = State::new(Policy::default(), None);
     let _ = state.step(Input::Boot { found: Some(T0) }, T0);
-    let _ = state.step(Input::Stop, T0);
-    assert_eq!(state.step(Input::Start, T0), [Action::SaveHold(false)]);
+    let _ = state.step(Input::Stop(Hold::Kept), T0);
+    let start = Input::Start(Hold::Kept);
+    assert_eq!(state.step(start, T0), [Action::SaveHold(None)]);
     assert_eq!(
         state.step(Input::Exited { permanent: false }, T0),
         [Action::Start]
     );
     let _ = state.step(Input::Shutdown, T0);
     assert_eq!(
-        state.step(Input::Start, T0),
+        state.step(start, T0),
         [],
         "nothing counts once the daemon ends"
     );

@@ -7,7 +7,7 @@ mod streams;
 
 use super::dispatch::{Caller, MAX_WAIT, dispatch};
 use super::local::{Limits, LocalService};
-use super::{Command, Manager};
+use super::{Command, Hold, Manager};
 use crate::error::{Error, Kind, Result};
 use crate::event::Hub;
 use crate::types::{Pid, WallMs};
@@ -82,6 +82,7 @@ impl Manager for Fake {
                 last_exit: None,
                 next_retry_ms: None,
                 hold: false,
+                hold_until_boot: false,
             },
             config: ConfigStatus::default(),
             key: KeyStatus::default(),

@@ -134,8 +134,14 @@ fn only_root_may_change_and_others_may_read() {
     let fake = Fake::new(4, 0);
     let other = 1000;
     let changing = [
-        Request::Start { wait_ms: 0 },
-        Request::Stop { wait_ms: 0 },
+        Request::Start {
+            runtime: false,
+            wait_ms: 0,
+        },
+        Request::Stop {
+            runtime: true,
+            wait_ms: 0,
+        },
         Request::Restart { wait_ms: 0 },
     ];
     for request in &changing {
@@ -156,12 +162,19 @@ fn only_root_may_change_and_others_may_read() {
 #[test]
 fn a_command_knows_its_caller_and_waits_no_longer_than_it_may() {
     let fake = Fake::new(4, 0);
-    let request = Request::Stop { wait_ms: u64::MAX };
-    dispatch(fake.as_ref(), &request, &caller(0));
+    for runtime in [false, true] {
+        let wait_ms = u64::MAX;
+        let request = Request::Stop { runtime, wait_ms };
+        dispatch(fake.as_ref(), &request, &caller(0));
+    }
     let calls = fake.commands.lock().clone();
     assert_eq!(
         calls,
-        [(Command::Stop, "uid 0 pid 123".to_owned(), MAX_WAIT)]
+        [Hold::Kept, Hold::UntilBoot].map(|hold| (
+            Command::Stop(hold),
+            "uid 0 pid 123".to_owned(),
+            MAX_WAIT
+        ))
     );
 }
 
