@@ -39,7 +39,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(o: &Output) -> Ran {
+    pub fn of(o: &Output) -> Ran {
         Ran {
             code: o.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&o.stdout).into_owned(),

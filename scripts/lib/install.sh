@@ -1,0 +1,368 @@
+# What scripts/install does. Sourced, never run.
+# shellcheck shell=bash
+#
+# MANIFEST has a line for each change, written before it is made, so that a killed run can be undone.
+# A PATH in it begins below DESTDIR.
+#   dir PATH             made, to be removed if empty
+#   new SHA256 PATH      a file or link that was not there
+#   was N SHA256 PATH    one that was there: its original is BACKUP/N
+#   gone N PATH          removed; its original is BACKUP/N
+# SHA256 is that of what we put there last: what was edited since is left where it is.
+
+RECORD='' MANIFEST='' BACKUP=''
+
+install_begin() {
+	RECORD=$DESTDIR$PREFIX/share/clusmgr/install
+	MANIFEST=$RECORD/manifest
+	BACKUP=$RECORD/backup
+}
+
+# Says a step; true if it is to be done.
+step() {
+	if [[ -n $DRY ]]; then
+		printf 'would %s\n' "$*"
+		return 1
+	fi
+	printf '%s\n' "$*"
+}
+
+# The digest of a file, or of where a link points; - for nothing.
+digest() {
+	local sum
+	if [[ -L $1 ]]; then
+		sum=$(printf 'link:%s' "$(readlink -- "$1")" | sha256sum)
+	elif [[ -f $1 ]]; then
+		sum=$(sha256sum <"$1")
+	else
+		sum=-
+	fi
+	printf '%s' "${sum%% *}"
+}
+
+# The manifest's line on a path, if it has one.
+noted() {
+	local line
+	set -- "${1#"$DESTDIR"}"
+	[[ -f $MANIFEST ]] || return 1
+	while read -r line; do
+		case $line in
+		"new "*" $1" | "was "*" $1" | "gone "*" $1")
+			printf '%s' "$line"
+			return 0
+			;;
+		esac
+	done <"$MANIFEST"
+	return 1
+}
+
+# note WORDS PATH: replaces the manifest's line on a path, or adds one.
+note() {
+	local path=${2#"$DESTDIR"} line
+	{
+		if [[ -f $MANIFEST ]]; then
+			while read -r line; do
+				case $line in
+				"new "*" $path" | "was "*" $path" | "gone "*" $path") ;;
+				*) printf '%s\n' "$line" ;;
+				esac
+			done <"$MANIFEST"
+		fi
+		printf '%s %s\n' "$1" "$path"
+	} >"$MANIFEST.new"
+	mv -f -- "$MANIFEST.new" "$MANIFEST"
+}
+
+# Makes a directory with its parents, and notes those that were not there.
+make_dirs() {
+	local dir=$1 missing=()
+	while [[ ! -d $dir ]]; do
+		[[ ! -e $dir && ! -L $dir ]] || die "$dir is in the way: it is no directory"
+		missing=("$dir" "${missing[@]}")
+		dir=${dir%/*}
+		[[ -n $dir ]] || dir=/
+	done
+	for dir in "${missing[@]}"; do
+		mkdir -- "$dir" || die "cannot make $dir"
+		if [[ -f $MANIFEST ]]; then
+			printf 'dir %s\n' "${dir#"$DESTDIR"}" >>"$MANIFEST"
+		else
+			EARLY+=("$dir")
+		fi
+	done
+}
+
+# Where our records go, made before anything else.
+open_record() {
+	[[ -z $DRY ]] || return 0
+	EARLY=()
+	make_dirs "$BACKUP"
+	[[ -f $MANIFEST ]] || : >"$MANIFEST" || die "cannot write $MANIFEST"
+	local dir
+	for dir in "${EARLY[@]}"; do
+		[[ $dir == "$RECORD"* ]] || printf 'dir %s\n' "${dir#"$DESTDIR"}" >>"$MANIFEST"
+	done
+}
+
+# Keeps what is at a path, and gives its number.
+keep() {
+	local n=1
+	while [[ -e $BACKUP/$n || -L $BACKUP/$n ]]; do n=$((n + 1)); done
+	cp -a -- "$1" "$BACKUP/.new" && mv -T -- "$BACKUP/.new" "$BACKUP/$n" || die "cannot keep a copy of $1"
+	printf '%s' "$n"
+}
+
+# put_ready NEW PATH WHAT: moves a file or link that was made beside PATH there.
+put_ready() {
+	local new=$1 path=$2 what=$3 sum line n
+	sum=$(digest "$new")
+	[[ ! -d $path || -L $path ]] || die "$path is in the way: it is a directory"
+	if [[ -e $path || -L $path ]]; then
+		line=$(noted "$path") || line=
+		if [[ " $line " == *" $(digest "$path") "* ]]; then
+			printf '%s %s: replaced an earlier one of ours\n' "$what" "$path"
+		else
+			n=$(keep "$path")
+			printf '%s %s: what was there is kept as %s\n' "$what" "$path" "$BACKUP/$n"
+			# What comes back is what was there first.
+			[[ -n $line ]] || line="was $n"
+		fi
+	else
+		printf '%s %s\n' "$what" "$path"
+		line=$(noted "$path") || line=
+	fi
+	case $line in
+	was\ * | gone\ *)
+		read -r _ n _ <<<"$line"
+		note "was $n $sum" "$path"
+		;;
+	*) note "new $sum" "$path" ;;
+	esac
+	mv -fT -- "$new" "$path" || die "cannot write $path"
+}
+
+# put FILE PATH MODE: installs a file. The paths in text files follow --prefix.
+put() {
+	local path=$DESTDIR$2 new
+	new=${path%/*}/.${path##*/}.clusmgr-new
+	if [[ -n $DRY ]]; then
+		if [[ -e $path || -L $path ]]; then
+			cmp -s <(cooked "$1" 2>/dev/null) "$path" && printf '%s is there already\n' "$path" && return 0
+			printf 'would install %s, and keep what is there\n' "$path"
+		else
+			printf 'would install %s\n' "$path"
+		fi
+		return 0
+	fi
+	make_dirs "${path%/*}"
+	cooked "$1" >"$new" && chmod "$3" "$new" || die "cannot write $new"
+	if [[ ! -L $path && -f $path && $(stat -c %a "$path") == "${3#0}" ]] && cmp -s "$new" "$path"; then
+		rm -f -- "$new"
+		printf '%s is there already\n' "$path"
+		return 0
+	fi
+	put_ready "$new" "$path" "installed"
+}
+
+cooked() {
+	case $1 in
+	"$BIN"/*) cat -- "$1" ;;
+	*) sed "s|/usr/sbin/clusmgr|$PREFIX/sbin/clusmgr|g" -- "$1" ;;
+	esac
+}
+
+# link TARGET PATH WHAT: makes a link.
+link() {
+	local path=$DESTDIR$2 new
+	new=${path%/*}/.${path##*/}.clusmgr-new
+	if [[ -L $path && $(readlink -- "$path") == "$1" ]]; then
+		printf '%s: %s is there already\n' "$3" "$path"
+		return 0
+	fi
+	step "$3: link $path to $1" || return 0
+	make_dirs "${path%/*}"
+	ln -sfT -- "$1" "$new" || die "cannot make $new"
+	put_ready "$new" "$path" "linked"
+}
+
+# drop PATH WHY: removes a file or link, and keeps it.
+drop() {
+	local path=$DESTDIR$1 n line
+	[[ -e $path || -L $path ]] || return 0
+	step "$2: remove $path" || return 0
+	if line=$(noted "$path") && [[ $line != new\ * ]]; then
+		rm -f -- "$path"
+		return 0
+	fi
+	n=$(keep "$path")
+	note "gone $n" "$path"
+	rm -f -- "$path" || die "cannot remove $path"
+}
+
+install_programs() {
+	BIN=${CLUSMGR_BIN_DIR:-$TARGET/release}
+	BIN=$(realpath -m -- "$BIN")
+	if [[ ! -x $BIN/clusmgr || ! -x $BIN/clusmgrctl ]]; then
+		[[ -z ${CLUSMGR_BIN_DIR:-} ]] || die "$BIN has no clusmgr and clusmgrctl"
+		step "build clusmgr and clusmgrctl (cargo build --release)" && {
+			check_cargo
+			(cd "$REPO" && cargo build --release --locked) || die "the build failed: see above"
+		}
+	fi
+	put "$BIN/clusmgr" "$PREFIX/sbin/clusmgr" 0755
+	put "$BIN/clusmgrctl" "$PREFIX/sbin/clusmgrctl" 0755
+}
+
+install_papers() {
+	local page
+	for page in "$REPO"/scripts/man/*.[1-8]; do
+		[[ -f $page ]] || continue
+		put "$page" "$PREFIX/share/man/man${page##*.}/${page##*/}" 0644
+	done
+	local words
+	[[ -x $BIN/clusmgrctl ]] || return 0
+	if words=$("$BIN/clusmgrctl" completion bash 2>/dev/null) && [[ -n $words ]]; then
+		local file
+		file=$(mktemp)
+		printf '%s\n' "$words" >"$file"
+		put "$file" "$PREFIX/share/bash-completion/completions/clusmgrctl" 0644
+		rm -f -- "$file"
+	fi
+}
+
+which_init() {
+	[[ $INIT == auto ]] || return 0
+	if [[ -n $DESTDIR ]]; then
+		if [[ -e $DESTDIR/usr/lib/systemd/systemd || -e $DESTDIR/lib/systemd/systemd ]]; then INIT=systemd; else INIT=sysv; fi
+	elif [[ -d /run/systemd/system ]]; then
+		INIT=systemd
+	else
+		INIT=sysv
+	fi
+	printf 'init is %s\n' "$INIT"
+}
+
+install_default() {
+	if [[ -e $DESTDIR/etc/default/clusmgr ]]; then
+		printf '%s is there already, and stays as it is\n' "$DESTDIR/etc/default/clusmgr"
+	else
+		put "$REPO/scripts/init/default" /etc/default/clusmgr 0644
+	fi
+}
+
+install_systemd() {
+	local etc=/etc/systemd/system wants
+	put "$REPO/scripts/init/clusmgr.service" $etc/clusmgr.service 0644
+	# Every link by which the distribution's unit is started: the name is ours from now on.
+	for wants in "$DESTDIR$etc"/*.{wants,requires}/corosync.service; do
+		[[ -L $wants || -e $wants ]] || continue
+		[[ $(readlink -- "$wants") != $etc/corosync.service ]] || continue
+		drop "${wants#"$DESTDIR"}" "disable the distribution's corosync.service, as clusmgr starts corosync"
+	done
+	if [[ -e $DESTDIR/lib/systemd/system/corosync.service || -e $DESTDIR/usr/lib/systemd/system/corosync.service ]]; then
+		printf '%s/corosync.service takes the place of the distribution'\''s\n' "$etc"
+	fi
+	put "$REPO/scripts/init/corosync.service" $etc/corosync.service 0644
+	link $etc/clusmgr.service $etc/multi-user.target.wants/clusmgr.service "enable clusmgr"
+	link $etc/corosync.service $etc/multi-user.target.wants/corosync.service "enable ours"
+	reload_systemd
+}
+
+reload_systemd() {
+	[[ -z $DESTDIR && -d /run/systemd/system ]] || return 0
+	step "let systemd read its units again" || return 0
+	systemctl daemon-reload || say "systemctl daemon-reload failed: run it by hand"
+}
+
+install_sysv() {
+	put "$REPO/scripts/init/clusmgr" /etc/init.d/clusmgr 0755
+	local n link
+	if [[ -e $DESTDIR/etc/init.d/corosync ]]; then
+		for link in "$DESTDIR"/etc/rc[0-6S].d/[SK][0-9][0-9]corosync; do
+			[[ -L $link ]] || continue
+			drop "${link#"$DESTDIR"}" "disable the distribution's /etc/init.d/corosync, as clusmgr starts corosync"
+		done
+	fi
+	# Where corosync's links are: after the network, before what needs a cluster.
+	for n in 2 3 4 5; do link ../init.d/clusmgr "/etc/rc$n.d/S19clusmgr" "enable clusmgr"; done
+	for n in 0 1 6; do link ../init.d/clusmgr "/etc/rc$n.d/K81clusmgr" "enable clusmgr"; done
+}
+
+install_all() {
+	install_begin
+	which_init
+	if [[ -z $DRY ]]; then
+		exec {LOCK}<"$(mkdir -p -- "$DESTDIR/" && printf '%s' "$DESTDIR/")" || die "cannot use $DESTDIR/"
+		flock -n "$LOCK" || die "another installation is under way in $DESTDIR/"
+	fi
+	open_record
+	install_programs
+	install_papers
+	install_default
+	"install_$INIT"
+	[[ -z $DRY ]] || return 0
+	printf 'Nothing was started. corosync.conf and authkey are as they were; the first start of clusmgr takes them over.\n'
+	case $INIT in
+	systemd) printf 'Start it: systemctl start clusmgr      After an upgrade: systemctl restart clusmgr\n' ;;
+	sysv) printf 'Start it: /etc/init.d/clusmgr start      After an upgrade: /etc/init.d/clusmgr upgrade\n' ;;
+	esac
+}
+
+# undo_line LINE: one line of the manifest.
+undo_line() {
+	local kind n sum path
+	case $1 in
+	new\ *)
+		read -r kind sum path <<<"$1"
+		path=$DESTDIR$path
+		[[ -e $path || -L $path ]] || return 0
+		if [[ $(digest "$path") != "$sum" ]]; then
+			printf '%s was changed since, and stays\n' "$path"
+		elif step "remove $path"; then
+			rm -f -- "$path" || die "cannot remove $path"
+		fi
+		;;
+	was\ * | gone\ *)
+		read -r kind n sum path <<<"$1"
+		[[ $kind == was ]] || {
+			read -r kind n path <<<"$1"
+			sum=-
+		}
+		path=$DESTDIR$path
+		[[ -e $BACKUP/$n || -L $BACKUP/$n ]] || return 0
+		if [[ $(digest "$path") == "$(digest "$BACKUP/$n")" ]]; then
+			[[ -n $DRY ]] || rm -f -- "$BACKUP/$n"
+		elif [[ (-e $path || -L $path) && $(digest "$path") != "$sum" ]]; then
+			printf '%s was changed since, and stays; what was there before is %s\n' "$path" "$BACKUP/$n"
+		elif step "put $path back"; then
+			mv -fT -- "$BACKUP/$n" "$path" || die "cannot put $path back"
+		fi
+		;;
+	dir\ *)
+		path=$DESTDIR${1#dir }
+		[[ -d $path ]] || return 0
+		step "remove $path if it is empty" || return 0
+		rmdir -- "$path" 2>/dev/null || :
+		;;
+	esac
+}
+
+install_undo() {
+	install_begin
+	[[ -f $MANIFEST ]] || die "nothing of ours is there: $MANIFEST does not exist (another --prefix or --destdir?)"
+	local lines=() i
+	mapfile -t lines <"$MANIFEST"
+	# Directories last, the deepest first.
+	for ((i = ${#lines[@]} - 1; i >= 0; i--)); do [[ ${lines[i]} == dir\ * ]] || undo_line "${lines[i]}"; done
+	if [[ -z $DRY ]]; then
+		if rmdir -- "$BACKUP" 2>/dev/null; then
+			rm -rf -- "$RECORD"
+		else
+			printf '%s has what was edited or could not be put back, and stays\n' "$BACKUP"
+		fi
+	fi
+	mapfile -t lines < <(printf '%s\n' "${lines[@]}" | grep '^dir ' | sort -r)
+	for i in "${!lines[@]}"; do undo_line "${lines[i]}"; done
+	reload_systemd
+	[[ -z $DRY ]] || return 0
+	printf 'What clusmgr keeps (%s/var/lib/clusmgr) stays, and so do corosync.conf and authkey.\n' "$DESTDIR"
+}

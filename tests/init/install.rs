@@ -1,0 +1,201 @@
+//! `scripts/install` and its undo, in a tree of their own.
+
+use super::{install, not_as_root};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+/// Every path below a directory: mode, and a file's bytes or a link's target.
+fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+    fn walk(root: &Path, dir: &Path, all: &mut BTreeMap<String, (u32, Vec<u8>)>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let meta = fs::symlink_metadata(&path).unwrap();
+            let what = if meta.is_symlink() {
+                fs::read_link(&path)
+                    .unwrap()
+                    .into_os_string()
+                    .into_encoded_bytes()
+            } else if meta.is_dir() {
+                walk(root, &path, all);
+                b"a directory".to_vec()
+            } else {
+                fs::read(&path).unwrap()
+            };
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            all.insert(name, (meta.permissions().mode(), what));
+        }
+    }
+    let mut all = BTreeMap::new();
+    walk(root, root, &mut all);
+    all
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// A machine's tree with a corosync of the distribution, and files where ours will be.
+fn machine() -> tempfile::TempDir {
+    let dir = tempfile::Builder::new()
+        .prefix("a machine ")
+        .tempdir()
+        .unwrap();
+    let root = dir.path();
+    write(root, "lib/systemd/system/corosync.service", "[Unit]\n");
+    write(root, "lib/systemd/systemd", "");
+    write(root, "etc/corosync/corosync.conf", "totem {\n}\n");
+    write(root, "etc/corosync/authkey", "key");
+    write(root, "etc/init.d/corosync", "#!/bin/sh\n");
+    write(root, "usr/sbin/clusmgr", "an older one");
+    write(root, "etc/rc2.d/README", "");
+    symlink("../init.d/corosync", root.join("etc/rc2.d/S19corosync")).unwrap();
+    let wants = root.join("etc/systemd/system/multi-user.target.wants");
+    fs::create_dir_all(&wants).unwrap();
+    symlink(
+        "/lib/systemd/system/corosync.service",
+        wants.join("corosync.service"),
+    )
+    .unwrap();
+    fs::set_permissions(
+        root.join("usr/sbin/clusmgr"),
+        fs::Permissions::from_mode(0o700),
+    )
+    .unwrap();
+    dir
+}
+
+fn round_trip(init: &str) {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let words = ["--destdir", at, "--init", init];
+    let before = tree(root);
+
+    let said = install(&[&words[..], &["--dry-run"]].concat()).ok();
+    assert!(
+        said.contains("would install") && said.contains("sbin/clusmgr, and keep what is there"),
+        "{said}"
+    );
+    assert_eq!(tree(root), before, "a dry run changes nothing");
+
+    let said = install(&words).ok();
+    assert!(
+        said.contains("sbin/clusmgr: what was there is kept as")
+            && said.contains("disable the distribution's"),
+        "{said}"
+    );
+    let after = tree(root);
+    for path in ["etc/corosync/corosync.conf", "etc/corosync/authkey"] {
+        assert_eq!(after[path], before[path]);
+    }
+    assert_ne!(after["usr/sbin/clusmgr"], before["usr/sbin/clusmgr"]);
+    assert_eq!(after["usr/sbin/clusmgrctl"].0 & 0o7777, 0o755);
+    assert!(after.contains_key("etc/default/clusmgr"));
+    assert!(after.contains_key("usr/share/man/man8/clusmgrctl.8"));
+    if init == "systemd" {
+        let link = "etc/systemd/system/multi-user.target.wants/corosync.service";
+        assert_eq!(after[link].1, b"/etc/systemd/system/corosync.service");
+    } else {
+        assert!(!after.contains_key("etc/rc2.d/S19corosync"));
+        assert_eq!(after["etc/rc2.d/S19clusmgr"].1, b"../init.d/clusmgr");
+        assert_eq!(after["etc/init.d/clusmgr"].0 & 0o7777, 0o755);
+    }
+
+    let said = install(&words).ok();
+    assert!(
+        !said.contains("installed") && !said.contains("linked"),
+        "{said}"
+    );
+    assert_eq!(tree(root), after, "a second time changes nothing");
+
+    install(&["--uninstall", "--destdir", at, "--dry-run"]).ok();
+    assert_eq!(tree(root), after, "a dry run changes nothing");
+    install(&["--uninstall", "--destdir", at]).ok();
+    assert_eq!(tree(root), before, "the undo leaves nothing behind");
+    let ran = install(&["--uninstall", "--destdir", at]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+}
+
+#[test]
+fn an_installation_for_systemd_and_its_undo_leave_the_tree_as_it_was() {
+    round_trip("systemd");
+}
+
+#[test]
+fn an_installation_for_an_lsb_init_and_its_undo_leave_the_tree_as_it_was() {
+    round_trip("sysv");
+}
+
+#[test]
+fn what_was_edited_since_is_kept_by_a_second_installation_and_by_the_undo() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    install(&["--destdir", at]).ok();
+    let defaults = root.join("etc/default/clusmgr");
+    fs::write(&defaults, "CLUSMGR_OPTS=\"--debug\"\n").unwrap();
+    let unit = root.join("etc/systemd/system/clusmgr.service");
+    fs::write(&unit, "mine\n").unwrap();
+    let said = install(&["--destdir", at]).ok();
+    assert!(
+        said.contains("clusmgr.service: what was there is kept as"),
+        "{said}"
+    );
+    let backup = root.join("usr/share/clusmgr/install/backup");
+    let kept = |root: &Path| tree(root).values().any(|(_, bytes)| bytes == b"mine\n");
+    assert!(kept(&backup));
+    let said = install(&["--uninstall", "--destdir", at]).ok();
+    assert!(
+        said.contains("clusmgr was changed since, and stays"),
+        "{said}"
+    );
+    assert!(defaults.exists() && kept(&backup));
+    assert!(!unit.exists());
+}
+
+#[test]
+fn the_prefix_reaches_the_programs_named_in_units_and_script() {
+    let dir = machine();
+    let at = dir.path().to_str().unwrap();
+    for init in ["systemd", "sysv"] {
+        install(&["--destdir", at, "--prefix=/opt/x/", "--init", init]).ok();
+    }
+    let all = tree(dir.path());
+    assert!(all.contains_key("opt/x/sbin/clusmgrctl"));
+    for path in [
+        "etc/systemd/system/clusmgr.service",
+        "etc/systemd/system/corosync.service",
+        "etc/init.d/clusmgr",
+    ] {
+        let text = String::from_utf8_lossy(&all[path].1).into_owned();
+        assert!(text.contains("/opt/x/sbin/clusmgr"), "{text}");
+        assert!(!text.contains("/usr/sbin/clusmgr"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line() {
+    for (words, code, part) in [
+        (&["--nonsense"][..], 2, "--nonsense"),
+        (&["--init", "upstart"], 2, "systemd, sysv or auto"),
+        (&["--prefix", "usr"], 2, "absolute"),
+        (&["--destdir"], 2, "needs a value"),
+        (&["--destdir", "/proc/nowhere"], 1, "/proc/nowhere"),
+    ] {
+        let ran = install(words);
+        assert_eq!(ran.code, code, "{ran:?}");
+        let last = ran.err.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with("install: ") && last.contains(part),
+            "{ran:?}"
+        );
+    }
+    let ran = not_as_root("scripts/install", &[]);
+    assert_eq!((ran.code, ran.err.lines().count()), (4, 1), "{ran:?}");
+    let ran = not_as_root("scripts/install", &["--uninstall"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+}

@@ -1,0 +1,44 @@
+//! How clusmgr is installed, started, stopped and upgraded by init, and what its manual says.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod hold;
+mod install;
+mod man;
+mod script;
+mod units;
+
+use common::Ran;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file of this repository.
+fn repo(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Runs `scripts/install` with these words and the programs under test.
+fn install(words: &[&str]) -> Ran {
+    let bin = Path::new(env!("CARGO_BIN_EXE_clusmgr")).parent().unwrap();
+    Ran::of(
+        &Command::new(repo("scripts/install"))
+            .args(words)
+            .env("CLUSMGR_BIN_DIR", bin)
+            .output()
+            .unwrap(),
+    )
+}
+
+/// Runs a program of this repository as nobody in particular.
+fn not_as_root(path: &str, words: &[&str]) -> Ran {
+    Ran::of(
+        &Command::new("unshare")
+            .arg("--user")
+            .arg(repo(path))
+            .args(words)
+            .output()
+            .unwrap(),
+    )
+}

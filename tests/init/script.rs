@@ -1,0 +1,144 @@
+//! The LSB init script, in a node without systemd.
+
+use super::{not_as_root, repo};
+use crate::common::{Lab, Node, Ran};
+
+/// Where the lab has the daemon under test.
+const DAEMON: &str = "/run/lab/bin/clusmgr";
+
+struct Script<'l> {
+    node: Node<'l>,
+}
+
+impl<'l> Script<'l> {
+    fn new(lab: &'l Lab) -> Script<'l> {
+        let node = lab.node(1);
+        std::fs::copy(repo("scripts/init/clusmgr"), node.file("/tmp/clusmgr-init")).unwrap();
+        let script = Script { node };
+        script.set("--stable-after 1");
+        script
+    }
+
+    fn set(&self, flags: &str) {
+        let text = format!("DAEMON={DAEMON}\nCLUSMGR_OPTS=\"{flags}\"\n");
+        std::fs::write(self.node.file("/tmp/default"), text).unwrap();
+    }
+
+    fn run(&self, verb: &str) -> Ran {
+        let line = format!("CLUSMGR_DEFAULTS=/tmp/default exec /tmp/clusmgr-init {verb}");
+        self.node.sh(&line)
+    }
+
+    #[track_caller]
+    fn gives(&self, verb: &str, code: i32, part: &str) {
+        let ran = self.run(verb);
+        assert_eq!(ran.code, code, "{verb}: {ran:?}");
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains(part), "{verb}: {ran:?}");
+    }
+}
+
+#[test]
+fn start_stop_restart_reload_and_status_as_the_lsb_says_and_upgrade_leaves_corosync_running() {
+    let lab = Lab::up("script", "1 --no-clusmgr", &[]);
+    let script = Script::new(&lab);
+    let node = &script.node;
+    // With the functions of the LSB, where the machine has them; from then on without.
+    script.gives("status", 3, "does not run");
+    node.sh("[ ! -d /lib/lsb ] || mount -n -t tmpfs none /lib/lsb")
+        .ok();
+    assert_ne!(node.sh("[ -e /lib/lsb/init-functions ]").code, 0);
+
+    script.gives("status", 3, "does not run");
+    script.gives("stop", 0, "does not run");
+    script.gives("reload", 7, "does not run");
+    script.gives("start", 0, "started (pid");
+    script.gives("status", 0, "runs (pid");
+    node.wait_state("running");
+    let (daemon, corosync) = (node.daemon_pid(), node.pid());
+    script.gives("start", 0, &format!("runs already (pid {daemon})"));
+    assert_eq!(node.daemon_pid(), daemon);
+
+    // A change by hand, taken in.
+    node.edit_conf(|text| text.replace("token: 1000", "token: 1100"));
+    node.wait("drift", |s| s["config"]["drift"] == true);
+    script.gives("force-reload", 0, "takes the live corosync.conf in");
+    node.wait("no drift", |s| s["config"]["drift"] == false);
+
+    script.gives("upgrade", 0, "started (pid");
+    let s = node.wait_state("running");
+    assert_ne!(node.daemon_pid(), daemon, "another clusmgr");
+    assert_eq!(s["service"]["pid"], corosync, "the same corosync");
+    assert_eq!(s["service"]["adopted"], true);
+
+    // What would not start does not take the place of what runs.
+    let daemon = node.daemon_pid();
+    script.set("--restart-delay never");
+    script.gives("upgrade", 2, "--restart-delay never");
+    assert_eq!(node.daemon_pid(), daemon);
+    assert!(node.lives(daemon) && node.lives(corosync));
+    script.set("--stable-after 1");
+
+    script.gives("restart", 0, "started (pid");
+    node.wait_state("running");
+    assert_ne!(node.daemon_pid(), daemon);
+    assert_ne!(node.pid(), corosync);
+
+    // Dead with its pid file; the next start adopts corosync.
+    let (daemon, corosync) = (node.daemon_pid(), node.pid());
+    node.kill("KILL", daemon);
+    node.wait_gone(daemon);
+    script.gives("status", 1, "dead");
+    script.gives("stop", 0, "does not run");
+    script.gives("start", 0, "started (pid");
+    assert_eq!(node.wait_state("running")["service"]["pid"], corosync);
+
+    // Of the daemon: that corosync is held changes nothing.
+    node.ctl(&["stop"]).ok();
+    script.gives("status", 0, "runs (pid");
+    node.ctl(&["start"]).ok();
+    let corosync = node.pid();
+    script.gives("stop", 0, "ended");
+    assert!(!node.lives(corosync));
+    script.gives("status", 3, "does not run");
+    script.gives("try-restart", 0, "");
+    script.gives("status", 3, "does not run");
+}
+
+#[test]
+fn a_pid_file_that_names_another_process_is_stale_and_nobody_is_killed() {
+    let lab = Lab::up("script-stale", "1 --no-clusmgr --empty", &[]);
+    let script = Script::new(&lab);
+    let node = &script.node;
+    node.sh("setsid sleep 600 >/dev/null 2>&1 & mkdir -p /run/clusmgr; echo $! >/run/clusmgr/clusmgr.pid")
+        .ok();
+    let pid = node.daemon_pid();
+    script.gives("status", 1, "dead");
+    script.gives("stop", 0, "does not run");
+    script.gives("reload", 7, "does not run");
+    assert!(node.lives(pid), "a stranger was killed");
+    for rubbish in ["", "-1", "1; exit 0", "$(reboot)"] {
+        std::fs::write(node.file("/run/clusmgr/clusmgr.pid"), rubbish).unwrap();
+        script.gives("status", 1, "dead");
+    }
+    node.kill("KILL", pid);
+}
+
+#[test]
+fn usage_privilege_and_a_missing_program_have_the_codes_of_the_lsb() {
+    let lab = Lab::up("script-codes", "1 --no-clusmgr --empty", &[]);
+    let script = Script::new(&lab);
+    script.gives("", 2, "usage: ");
+    script.gives("nonsense", 2, "usage: ");
+    std::fs::write(script.node.file("/tmp/default"), "DAEMON=/nowhere\n").unwrap();
+    for verb in ["start", "restart", "upgrade"] {
+        script.gives(verb, 5, "/nowhere is not there");
+    }
+    script.gives("stop", 0, "does not run");
+    script.set("--nonsense");
+    script.gives("start", 2, "'nonsense'");
+    for verb in ["start", "stop", "restart", "reload", "upgrade"] {
+        let ran = not_as_root("scripts/init/clusmgr", &[verb]);
+        assert_eq!((ran.code, ran.err.lines().count()), (4, 1), "{ran:?}");
+    }
+}

@@ -1,0 +1,109 @@
+//! The systemd units.
+
+use super::{install, repo};
+use crate::common::Lab;
+use std::fs;
+use std::process::Command;
+
+fn unit(name: &str) -> String {
+    fs::read_to_string(repo(&format!("scripts/init/{name}"))).unwrap()
+}
+
+/// The values of a directive.
+fn values(unit: &str, directive: &str) -> Vec<String> {
+    let prefix = format!("{directive}=");
+    unit.lines()
+        .filter_map(|l| l.strip_prefix(&prefix).map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn both_units_pass_systemd_analyze_verify() {
+    let tree = tempfile::tempdir().unwrap();
+    let at = tree.path().to_str().unwrap();
+    install(&["--destdir", at, "--prefix", "/tmp/p", "--init", "systemd"]).ok();
+    let lab = Lab::up("units", "1 --no-clusmgr --empty", &[]);
+    let node = lab.node(1);
+    for (from, to) in [("tmp/p", "/tmp/p"), ("etc/systemd/system", "/tmp/units")] {
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(tree.path().join(from))
+            .arg(node.file(to))
+            .status();
+        assert!(copied.unwrap().success());
+    }
+    for name in ["clusmgr.service", "corosync.service"] {
+        let path = format!("/tmp/units/{name}");
+        let ran = node.run(&["systemd-analyze", "verify", "--man=no", &path]);
+        assert_eq!(
+            (ran.code, ran.out.as_str(), ran.err.as_str()),
+            (0, "", ""),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn clusmgrs_unit_gives_it_no_namespace_of_its_own() {
+    // clusmgr adopts a corosync of its own namespaces only, and each of these makes new ones at
+    // every start: after an upgrade corosync would be a stranger.
+    const FORBIDDEN: &[&str] = &[
+        "BindPaths",
+        "BindReadOnlyPaths",
+        "DynamicUser",
+        "ExecPaths",
+        "InaccessiblePaths",
+        "MountAPIVFS",
+        "NetworkNamespacePath",
+        "NoExecPaths",
+        "PrivateDevices",
+        "PrivateIPC",
+        "PrivateMounts",
+        "PrivateNetwork",
+        "PrivateTmp",
+        "PrivateUsers",
+        "ProcSubset",
+        "ProtectControlGroups",
+        "ProtectHome",
+        "ProtectHostname",
+        "ProtectKernelLogs",
+        "ProtectKernelModules",
+        "ProtectKernelTunables",
+        "ProtectProc",
+        "ProtectSystem",
+        "ReadOnlyPaths",
+        "ReadWritePaths",
+        "RootDirectory",
+        "RootImage",
+        "TemporaryFileSystem",
+        "RestrictRealtime",
+    ];
+    let unit = unit("clusmgr.service");
+    for directive in FORBIDDEN {
+        assert_eq!(
+            values(&unit, directive),
+            Vec::<String>::new(),
+            "{directive}"
+        );
+    }
+}
+
+#[test]
+fn a_restart_of_clusmgr_reaches_nothing_else_and_a_kill_its_main_process_alone() {
+    let clusmgr = unit("clusmgr.service");
+    let corosync = unit("corosync.service");
+    // systemd passes a restart on along these, its own after a crash too.
+    for directive in ["Requires", "BindsTo", "PartOf", "StopPropagatedFrom"] {
+        assert_eq!(values(&corosync, directive), Vec::<String>::new());
+    }
+    for unit in [&clusmgr, &corosync] {
+        assert_eq!(values(unit, "Conflicts"), Vec::<String>::new());
+    }
+    for wants in values(&clusmgr, "Wants") {
+        assert!(!wants.contains("corosync"), "{wants}");
+    }
+    assert_eq!(values(&clusmgr, "KillMode"), ["process"]);
+    assert_eq!(values(&clusmgr, "KillSignal"), ["SIGQUIT"]);
+    assert_eq!(values(&clusmgr, "Type"), ["notify"]);
+    assert_eq!(values(&clusmgr, "RuntimeDirectoryPreserve"), ["yes"]);
+}
