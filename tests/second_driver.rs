@@ -97,8 +97,8 @@ impl DriverData for Data {
     fn degraded(&self) -> Vec<DegradedItem> {
         Vec::new()
     }
-    fn config_show(&self) -> Result<String> {
-        Ok("text".into())
+    fn config_show(&self) -> Result<(String, String)> {
+        Ok(("text".into(), "place".into()))
     }
     fn config_check(&self) -> Result<CheckReport> {
         Err(Error::new("check", "", "not here"))
@@ -311,6 +311,7 @@ impl Bed {
             policy,
             interval: Duration::from_millis(20),
             state_dir: dir.path().into(),
+            ends: None,
             hold: None,
             boot: "a boot".into(),
         };

@@ -72,7 +72,7 @@ pub(super) fn verbs() -> Vec<Command> {
             .arg(file().required(true).help("The new corosync.conf"))
             .args([dry(), only(), json()]),
         Command::new("adopt")
-            .about("Takes a live file in that somebody else changed; does not touch corosync")
+            .about("Takes a live file in that somebody else changed; reloads what can be reloaded")
             .args([dry(), json()]),
         Command::new("revert")
             .about("Puts what clusmgr holds over a live file that somebody else changed")
@@ -201,11 +201,11 @@ fn words_of_change(report: &ChangeReport) -> String {
         ),
         (true, _) if report.what == "adopt" => writeln!(
             text,
-            "adopt: done, config_version {version}; a corosync that runs is as it was: {}",
+            "adopt: done, config_version {version}; {}",
             match report.how.as_str() {
-                "reload" => "corosync-cfgtool -R brings it into effect on every node",
+                "reload" => "corosync has read it, and that is proved",
                 "restart" => "clusmgrctl restart brings it into effect",
-                _ => "nothing in it needs to be brought into effect",
+                _ => "nothing in it had to be brought into effect",
             }
         ),
         (true, how) => {

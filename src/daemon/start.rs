@@ -261,6 +261,7 @@ fn begin_threads(
         policy: flags.policy.clone(),
         interval: flags.poll_interval,
         state_dir: flags.state_dir.clone(),
+        ends: kept.ends,
         hold: if flags.standalone {
             Some(Hold::Kept)
         } else {

@@ -183,11 +183,12 @@ pub trait DriverData: change::Changes + Send + Sync {
     fn key_status(&self) -> KeyStatus;
     /// For `status`.
     fn degraded(&self) -> Vec<DegradedItem>;
-    /// The configuration as clusmgr holds it, secrets replaced.
+    /// The configuration as clusmgr holds it (the live one, before it holds any), secrets replaced;
+    /// and the file that it was read from.
     ///
     /// # Errors
     /// When there is none.
-    fn config_show(&self) -> Result<String>;
+    fn config_show(&self) -> Result<(String, String)>;
     /// Checks the live configuration.
     ///
     /// # Errors

@@ -52,10 +52,10 @@ impl Manager {
             return Ok(report(false, change.needs.as_str()));
         }
         if change.what == "adopt" {
-            // The live file stays as it is, and so does a corosync that runs.
-            data.change_keep(&change, Needs::Nothing, true)?;
+            // The live file stays as it is, whatever comes of it: it is not ours to take back.
+            let how = self.adopt(&change)?;
             self.tell(Input::Changed, &change.by);
-            return Ok(report(true, change.needs.as_str()));
+            return Ok(report(true, how.as_str()));
         }
         data.change_write(&change)?;
         let ran = self.take_effect(&change, false);
@@ -64,6 +64,25 @@ impl Manager {
             Ok(false) => Ok(report(true, "start")),
             Err(why) => Err(self.undo(&change, &why)),
         }
+    }
+
+    /// Takes a live file in. What corosync can reload it does, and that is proved; a restart is left
+    /// to the operator.
+    fn adopt(&self, change: &Prepared) -> Result<Needs> {
+        let data = self.driver_data();
+        let runs = self.with(|m| m.view.service == ServiceState::Running);
+        let reload = runs && change.needs == Needs::Reload;
+        if reload {
+            data.change_reload()?;
+            data.change_prove(change, false)?;
+        }
+        let how = if reload {
+            Needs::Reload
+        } else {
+            Needs::Nothing
+        };
+        data.change_keep(change, how, runs)?;
+        Ok(if runs { change.needs } else { how })
     }
 
     /// Whether a change is under way.

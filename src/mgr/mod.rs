@@ -19,7 +19,7 @@ use crate::wire::{
     DegradedItem, LastExit, Mode, NodeStatus, Reason, STATUS_SCHEMA, ServiceState, ServiceStatus,
     Status,
 };
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use state::{Hold, Input, State};
 use std::collections::VecDeque;
@@ -35,6 +35,8 @@ const MAX_ORDERS: usize = 64;
 
 /// Version of the manager's own state file.
 pub const STATE_VERSION: &str = "s01";
+/// The degraded reason of a hold, or the end of one, that is not on disk.
+const HOLD_UNSAVED: &str = "hold-unsaved";
 /// The manager's own state file, below the state directory.
 pub const STATE_NAME: &str = "manager.json";
 
@@ -46,6 +48,9 @@ pub struct Kept {
     /// The boot that the hold ends with; none for one that survives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
+    /// The corosync that was running when it was held: it was, or was to be, told to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Pid>,
 }
 
 impl Kept {
@@ -55,6 +60,7 @@ impl Kept {
         Kept {
             hold: hold.is_some(),
             boot: (hold == Some(Hold::UntilBoot)).then(|| boot.to_owned()),
+            ends: None,
         }
     }
 
@@ -346,7 +352,7 @@ impl Manager {
             );
         }
         let number = guard.give(wanted.input(), by);
-        self.waker.wake();
+        MutexGuard::unlocked(&mut guard, || self.waker.wake());
         while !wait.is_zero() {
             if let Some(outcome) = guard.view.outcome(wanted, number) {
                 return outcome;
@@ -458,8 +464,10 @@ impl View {
             return None;
         }
         match (wanted, self.service) {
-            (Command::Start(_) | Command::Restart, ServiceState::Running) => Some(Ok(())),
-            (Command::Stop(_), ServiceState::Stopped) => Some(Ok(())),
+            (Command::Start(_) | Command::Restart, ServiceState::Running) => {
+                Some(self.kept(wanted))
+            }
+            (Command::Stop(_), ServiceState::Stopped) => Some(self.kept(wanted)),
             (Command::Stop(_), _) if self.hold.is_none() => Some(Err(self.overruled(wanted))),
             (Command::Start(ends), _) if self.hold > Some(ends) => {
                 let e = Error::new(wanted.as_str(), "corosync", "an operator holds it stopped");
@@ -487,6 +495,17 @@ impl View {
                 ))
             }
             _ => None,
+        }
+    }
+
+    /// It is so; and it will be so after the next start of clusmgr, if that could be kept on disk.
+    fn kept(&self, wanted: Command) -> Result<()> {
+        match self.degraded.iter().find(|d| d.reason == HOLD_UNSAVED) {
+            None => Ok(()),
+            Some(item) => {
+                let done = format!("done, but {}", item.detail);
+                Err(Error::new(wanted.as_str(), "corosync", done))
+            }
         }
     }
 

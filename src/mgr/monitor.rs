@@ -5,7 +5,7 @@
 //! a wake-up descriptor and the next deadline: a death ends the sleep at once.
 
 use super::state::{Action, Hold, Input, Phase, State, Why};
-use super::{Kept, Manager, Order, View};
+use super::{HOLD_UNSAVED, Kept, Manager, Order, View};
 use crate::driver::{DriverData, Ended, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::ready;
 use crate::sys::wake::Waker;
-use crate::types::{Mono, WallMs};
+use crate::types::{Mono, Pid, WallMs};
 use crate::wire::{DegradedItem, LastExit, Mode};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -21,6 +21,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+
+/// How often a corosync that somebody else started is looked for: all of `/proc` is read for it.
+const LOOK_AROUND: Duration = Duration::from_secs(5);
 
 /// What the monitor is made from.
 pub struct Monitor {
@@ -38,6 +41,8 @@ pub struct Monitor {
     pub interval: Duration,
     /// Where the hold is kept.
     pub state_dir: PathBuf,
+    /// The corosync that was to end when the hold was made.
+    pub ends: Option<Pid>,
     /// Whether corosync is held stopped from the beginning.
     pub hold: Option<Hold>,
     /// The kernel's id of this boot, which some holds end with.
@@ -80,6 +85,8 @@ struct Running {
     /// The hold could not be kept on disk.
     unsaved: Option<DegradedItem>,
     next_tick: Mono,
+    /// When a corosync of somebody else was last looked for.
+    looked: Mono,
     taken: u64,
     finished: bool,
 }
@@ -97,6 +104,7 @@ impl Running {
             detail: None,
             unsaved: None,
             next_tick: clock::now(),
+            looked: clock::now(),
             taken: 0,
             finished: false,
         }
@@ -105,6 +113,12 @@ impl Running {
     fn run(mut self) {
         let found = self.adopt();
         self.take(Input::Boot { found }, clock::now());
+        // A stop that the last clusmgr was killed in is gone on with.
+        if let (Some(hold), Some(run)) = (self.state.hold, self.run) {
+            if self.it.ends == Some(run.pid) {
+                self.take(Input::Stop(hold), clock::now());
+            }
+        }
         self.turn();
         while !self.finished {
             self.sleep();
@@ -133,6 +147,9 @@ impl Running {
         for order in self.it.manager.take_orders() {
             self.obey(&order);
         }
+        if self.finished {
+            return;
+        }
         if self.next_tick <= now {
             // A late tick is not caught up with: the next is a whole period away.
             self.next_tick = now.plus(self.it.interval);
@@ -148,9 +165,15 @@ impl Running {
         self.show();
     }
 
-    /// While held, somebody else may start corosync: it is shown, and left alone.
+    /// While none of ours runs, somebody else may start corosync: it is taken over; or, while held,
+    /// shown and left alone.
     fn look_for_others(&mut self, now: Mono) {
-        if self.state.hold.is_some() && self.state.phase == Phase::Stopped && !self.state.ending {
+        let none = matches!(
+            self.state.phase,
+            Phase::Stopped | Phase::Failed { .. } | Phase::Backoff { .. }
+        );
+        if none && !self.state.ending && self.looked.plus(LOOK_AROUND) <= now {
+            self.looked = now;
             if let Some(since) = self.adopt() {
                 self.take(Input::Adopted { since }, now);
             }
@@ -343,17 +366,21 @@ impl Running {
     }
 
     fn save_hold(&mut self, hold: Option<Hold>) {
-        self.unsaved = Kept::of(hold, &self.it.boot)
-            .save(&self.it.state_dir)
-            .err()
-            .map(|e| {
-                log::error!("{e}");
-                DegradedItem {
-                    reason: "hold-unsaved".into(),
-                    since: WallMs::now(),
-                    detail: format!("the hold will not survive a restart of clusmgr: {e}"),
-                }
-            });
+        let mut kept = Kept::of(hold, &self.it.boot);
+        // If we are killed before it is told to end, the next clusmgr tells it.
+        kept.ends = hold.and(self.run).map(|r| r.pid);
+        self.unsaved = kept.save(&self.it.state_dir).err().map(|e| {
+            log::error!("{e}");
+            let what = match hold {
+                Some(_) => "the hold will not survive a restart of clusmgr",
+                None => "the hold will be back at the next start of clusmgr",
+            };
+            DegradedItem {
+                reason: HOLD_UNSAVED.into(),
+                since: WallMs::now(),
+                detail: format!("{what}: {e}"),
+            }
+        });
     }
 
     /// Tells a change of mode, or at the boot what it is.

@@ -160,6 +160,8 @@ pub struct State {
     pub ending: bool,
     /// Starts that followed a death.
     pub restarts: u64,
+    /// `--restart-delay` after the last death: no start of our own accord before this.
+    not_before: Mono,
     /// The runs so far.
     record: Record,
     policy: Policy,
@@ -174,6 +176,7 @@ impl State {
             hold,
             ending: false,
             restarts: 0,
+            not_before: Mono(0),
             record: Record::default(),
             policy,
         }
@@ -232,7 +235,8 @@ impl State {
 
     /// Takes one input; gives what is to be done.
     pub fn step(&mut self, input: Input, now: Mono) -> Vec<Action> {
-        if self.ending && matches!(input, Input::Start(_) | Input::Stop(_) | Input::Restart) {
+        use Input::{Exited, Hung, Leave, Shutdown, Tick};
+        if self.ending && !matches!(input, Exited { .. } | Hung | Leave | Shutdown | Tick) {
             return Vec::new();
         }
         match input {
@@ -267,9 +271,16 @@ impl State {
                 _ => Vec::new(),
             },
             Input::Changed => match self.phase {
-                Phase::Failed { .. } | Phase::Stopped if !self.held() && !self.ending => {
+                Phase::Failed { .. } | Phase::Stopped if !self.held() => {
                     self.record.forgive();
-                    self.start(now)
+                    if now >= self.not_before {
+                        return self.start(now);
+                    }
+                    // A change is no reason to come back before the fencing is over.
+                    self.phase = Phase::Backoff {
+                        until: self.not_before,
+                    };
+                    Vec::new()
                 }
                 _ => Vec::new(),
             },
@@ -314,10 +325,8 @@ impl State {
     }
 
     fn fail(&mut self, reason: Reason, wait: Duration, now: Mono) -> Vec<Action> {
-        self.phase = Phase::Failed {
-            reason,
-            retry_at: now.plus(wait),
-        };
+        let retry_at = now.plus(wait).max(self.not_before);
+        self.phase = Phase::Failed { reason, retry_at };
         Vec::new()
     }
 
@@ -403,7 +412,7 @@ impl State {
                 self.phase = Phase::Stopped;
                 return vec![Action::Finish];
             }
-            _ if self.held() => return self.rest(),
+            _ if self.held() || self.ending => return self.rest(),
             Phase::Stopping { why: Why::Hold, .. } => return self.rest(),
             Phase::Stopping {
                 why: Why::Restart, ..
@@ -416,6 +425,7 @@ impl State {
                 ..
             } => since,
         };
+        self.not_before = now.plus(self.policy.restart_delay);
         if permanent {
             let wait = self.record.give_up(&self.policy);
             return self.fail(Reason::BadConfig, wait, now);
@@ -439,7 +449,9 @@ impl State {
 
     fn hung(&mut self, now: Mono) -> Vec<Action> {
         match &mut self.phase {
-            Phase::Starting { since } | Phase::Running { since } if self.hold.is_none() => {
+            Phase::Starting { since } | Phase::Running { since }
+                if self.hold.is_none() && !self.ending =>
+            {
                 let since = *since;
                 self.phase = Phase::Stopping {
                     why: Why::Fault,
@@ -458,6 +470,7 @@ impl State {
     }
 
     fn tick(&mut self, now: Mono) -> Vec<Action> {
+        let may_start = self.hold.is_none() && !self.ending;
         match &mut self.phase {
             Phase::Starting { since } if now.since(*since) >= READY_TIMEOUT => {
                 let since = *since;
@@ -467,10 +480,8 @@ impl State {
                 *kill_at = now.plus(KILL_AGAIN);
                 vec![Action::Kill]
             }
-            Phase::Backoff { until } if *until <= now && self.hold.is_none() => {
-                self.start_again(now)
-            }
-            Phase::Failed { retry_at, .. } if *retry_at <= now && self.hold.is_none() => {
+            Phase::Backoff { until } if *until <= now && may_start => self.start_again(now),
+            Phase::Failed { retry_at, .. } if *retry_at <= now && may_start => {
                 self.record.on_probation();
                 self.start(now)
             }

@@ -116,8 +116,8 @@ impl Manager for mgr::Manager {
     }
 
     fn config_show(&self) -> Result<Value> {
-        let data = self.driver_data();
-        Ok(json!({"text": data.config_show()?, "source": data.config_status().path}))
+        let (text, source) = self.driver_data().config_show()?;
+        Ok(json!({"text": text, "source": source}))
     }
 
     fn config_check(&self) -> Result<CheckReport> {

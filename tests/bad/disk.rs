@@ -192,7 +192,9 @@ fn a_disk_that_fills_while_corosync_runs() {
     assert_eq!(s["service"]["restarts"], deaths);
     assert!(degraded(&s).contains(&"state-dir-full".to_owned()), "{s:#}");
     // A hold works, and says that it will not last.
-    n1.ctl(&["stop"]).ok();
+    let ran = n1.ctl(&["stop"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("will not survive a restart"), "{ran:?}");
     let s = n1.wait("hold-unsaved", |s| {
         degraded(s).contains(&"hold-unsaved".to_owned())
     });
@@ -205,6 +207,8 @@ fn a_disk_that_fills_while_corosync_runs() {
     n1.wait("no hold is unsaved", |s| {
         !degraded(s).contains(&"hold-unsaved".to_owned())
     });
+    // A line as long as those that were refused.
+    another_death(&n1);
     until("the journal is written again", LONG, || {
         (said("is written again") == 1).then_some(())
     });

@@ -224,9 +224,21 @@ fn a_hand_edit_is_shown_and_then_adopted_or_reverted() {
         edited_text,
         "adopting leaves the file as it is"
     );
-    assert_eq!(cmap(&n1, "totem.token"), "1000", "and the running corosync");
+    assert_eq!(cmap(&n1, "totem.token"), "3000", "what can be reloaded is");
+    assert_eq!(s["degraded"], json!([]));
+
+    // What needs a restart is taken in too, and waits for the operator.
+    n1.edit_conf(|t| t.replace("cluster_name: clab", "cluster_name: other"));
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    assert_eq!(report(&n1, &["adopt"])["how"], "restart");
+    let s = n1.wait("restart-needed", |s| {
+        s["degraded"][0]["reason"] == "restart-needed"
+    });
+    assert_eq!(s["service"]["pid"], pid);
+    assert_eq!(cmap(&n1, "totem.cluster_name"), "clab");
     n1.ctl(&["restart"]).ok();
-    assert_eq!(cmap(&n1, "totem.token"), "3000");
+    assert_eq!(cmap(&n1, "totem.cluster_name"), "other");
+    assert_eq!(n1.status()["degraded"], json!([]));
 }
 
 /// A stand-in for one of corosync's tools or corosync itself, in a directory of its own with links to

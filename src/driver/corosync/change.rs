@@ -179,11 +179,15 @@ impl CorosyncSys {
             version: config.config_version(),
             bytes,
         };
-        let old = live.as_ref().map(|l| Text {
-            sha256: l.sha.clone(),
-            version: l.config.config_version(),
-            bytes: l.bytes.clone(),
-        });
+        let held = self.corosync_config_mtx.lock().u.clone();
+        let old = match (&request.what, held) {
+            (What::Adopt, Some(held)) => Some(self.held_text(&held)?),
+            _ => live.as_ref().map(|l| Text {
+                sha256: l.sha.clone(),
+                version: l.config.config_version(),
+                bytes: l.bytes.clone(),
+            }),
+        };
         let same = old.as_ref().is_some_and(|o| o.sha256 == new.sha256);
         if !same {
             self.check_versions(&request.what, new.version, old.as_ref().map(|o| o.version))?;
@@ -211,6 +215,18 @@ impl CorosyncSys {
             warnings: checked.warnings().iter().map(ToString::to_string).collect(),
             new,
             old,
+        })
+    }
+
+    fn held_text(&self, held: &S01) -> Result<Text> {
+        let bytes = self.kept_conf(held)?;
+        let version = parse::parse(&bytes)
+            .map(|c| c.config_version())
+            .unwrap_or_default();
+        Ok(Text {
+            sha256: held.conf.clone(),
+            version,
+            bytes,
         })
     }
 
@@ -404,6 +420,11 @@ impl Changes for CorosyncSys {
         self.set_drift(false);
         if change.what == "adopt" {
             self.set_key_drift(false);
+            if ran && change.needs == Needs::Restart {
+                let detail = "corosync runs with an older configuration than the one that was taken in; \
+                              'clusmgrctl restart' brings it into effect";
+                self.set_degraded("restart-needed", detail);
+            }
         }
         let how = if ran { how.as_str() } else { "start" };
         let (what, version) = (change.what, change.new.version);

@@ -185,13 +185,15 @@ impl CorosyncSys {
             LiveKey::File(path, _) => Some(path.clone()),
             _ => None,
         };
+        drop(guard);
+        self.tighten_conf(live);
     }
 
     pub(super) fn set_drift(&self, drift: bool) {
         let before = std::mem::replace(&mut self.corosync_config_mtx.lock().drift, drift);
         let path = self.params.paths.conf.display();
         let detail = format!(
-            "{path} is not what clusmgr last wrote; 'kill -HUP' takes it in, putting the old text back undoes it"
+            "{path} is not what clusmgr last wrote; 'clusmgrctl config adopt' takes it in, 'config revert' undoes it"
         );
         self.tell_drift(
             "drift",
@@ -204,7 +206,8 @@ impl CorosyncSys {
     pub(super) fn set_key_drift(&self, drift: bool) {
         let before = std::mem::replace(&mut self.corosync_config_mtx.lock().key_drift, drift);
         let detail =
-            "the authkey is not what clusmgr last wrote; 'kill -HUP' takes it in".to_owned();
+            "the authkey is not what clusmgr last wrote; 'clusmgrctl config adopt' takes it in"
+                .to_owned();
         self.tell_drift(
             "key-drift",
             (before, drift),

@@ -86,6 +86,8 @@ pub fn corosync_init(params: Params) -> Result<Driver> {
     let sys = Arc::new(CorosyncSys::new(params));
     sys.load_record()?;
     sys.settle()?;
+    // Whatever the mode will be: status tells what is there.
+    sys.compare();
     let service = service::CorosyncService::new(Arc::clone(&sys))?;
     Ok(Driver {
         service: Box::new(service),
@@ -229,7 +231,7 @@ impl DriverData for CorosyncSys {
             .collect()
     }
 
-    fn config_show(&self) -> Result<String> {
+    fn config_show(&self) -> Result<(String, String)> {
         self.shown()
     }
 

@@ -71,6 +71,7 @@ impl CorosyncSys {
         self.write_key(&live)
             .map_err(|e| (StartFailure::BadConfig, e))?;
         self.clear_degraded("bad-config");
+        self.clear_degraded("restart-needed");
         Ok(())
     }
 
@@ -90,10 +91,15 @@ impl CorosyncSys {
     pub(super) fn take_over(&self, live: &Live) -> Result<()> {
         let at = WallMs::now().0;
         let backup = self.params.state_dir.join("backup");
-        let copy = backup.join(format!("corosync.conf.{at}"));
+        // Named by content: a take-over that fails and is tried again makes one copy, not many.
+        let copy = backup.join(format!("corosync.conf.{}", &live.sha[..16]));
         file::write_atomic(&copy, &live.bytes, 0o600)?;
         if let LiveKey::File(path, Some(key)) = &live.key {
-            file::write_atomic(&backup.join(format!("authkey.{at}")), key.expose(), 0o600)?;
+            file::write_atomic(
+                &backup.join(format!("authkey.{}", key.fingerprint())),
+                key.expose(),
+                0o600,
+            )?;
             self.tighten_key(path)?;
         }
         self.keep(live)?;
@@ -213,6 +219,8 @@ impl CorosyncSys {
                 }
                 Ok(())
             }
+            // A drifted configuration needs a key, or one that is being tried: neither is ours to keep.
+            (Some(_), None) if self.is_foreign(live) => self.tighten_key(path),
             (Some(_), None) => {
                 self.tighten_key(path)?;
                 self.keep(live)
@@ -247,6 +255,33 @@ impl CorosyncSys {
                 );
                 Ok(())
             }
+        }
+    }
+
+    /// The live file is not what clusmgr holds: drift, or the text of a change that is under way.
+    fn is_foreign(&self, live: &Live) -> bool {
+        let guard = self.corosync_config_mtx.lock();
+        !guard.u.as_ref().is_some_and(|u| u.is_ours(&live.sha))
+    }
+
+    /// A configuration that holds the key itself is a secret as a whole.
+    pub(super) fn tighten_conf(&self, live: &Live) {
+        if !live.config.secret_in_file() {
+            return;
+        }
+        let path = &self.params.paths.conf;
+        match file::tighten(path, 0o600) {
+            Ok(true) => {
+                let text = format!(
+                    "{} holds totem.key and could be read by others than root: its mode is now at most 0600",
+                    path.display()
+                );
+                let note = Note::new(Kind::KeyTightened, Level::Warning, text);
+                self.note(note.with("path", path.display().to_string()));
+                self.clear_degraded("config-readable");
+            }
+            Ok(false) => self.clear_degraded("config-readable"),
+            Err(e) => self.set_degraded("config-readable", &e.to_string()),
         }
     }
 

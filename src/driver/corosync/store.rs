@@ -156,21 +156,25 @@ impl CorosyncSys {
     }
 
     /// The kept configuration, or else the live one, with secrets replaced.
-    pub(super) fn shown(&self) -> Result<String> {
+    pub(super) fn shown(&self) -> Result<(String, String)> {
         let held = self.corosync_config_mtx.lock().u.clone();
         let conf = &self.params.paths.conf;
-        let bytes = match held {
-            Some(held) => self.kept_conf(&held)?,
+        let (bytes, source) = match &held {
+            Some(held) => (self.kept_conf(held)?, self.conf_file(held)),
             None => {
                 let bytes = file::read_bounded(conf, super::limits::MAX_FILE as u64)?;
-                Zeroizing::new(bytes.ok_or_else(|| {
+                let missing = || {
                     Error::new("show", conf.display(), "it is not there")
                         .kind(ErrorKind::NotConfigured)
-                })?)
+                };
+                (Zeroizing::new(bytes.ok_or_else(missing)?), conf.clone())
             }
         };
-        let config = parse::parse(&bytes).map_err(|f| first_of(conf, &f))?;
-        render::render_redacted(&config)
+        let config = parse::parse(&bytes).map_err(|f| first_of(&source, &f))?;
+        Ok((
+            render::render_redacted(&config)?,
+            source.display().to_string(),
+        ))
     }
 
     /// The fingerprint of the live key.

@@ -146,8 +146,8 @@ fn table(hold: Option<Hold>) -> String {
 /// Without a hold. A cell is the phase after the step and what is to be done; `.` is no change.
 const FREE: &str = "
                      |stopped       |Start         |Run           |hold          |down          |again         |fault         |Back          |Fail
-Boot, none found     |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start       |S+start
-Boot, one found      |R             |R             |R             |R             |R             |R             |R             |R             |R
+Boot, none found     |S+start       |S+start       |S+start       |S+start       |.             |S+start       |S+start       |S+start       |S+start
+Boot, one found      |R             |R             |R             |R             |.             |R             |R             |R             |R
 Start                |S+start       |.             |.             |a             |.             |.             |a             |S+start       |S+start
 Start, runtime       |S+start       |.             |.             |a             |.             |.             |a             |S+start       |S+start
 Stop                 |-+hold        |h+hold+TERM   |h+hold+TERM   |h+hold        |.             |h+hold        |h+hold        |-+hold        |-+hold
@@ -173,7 +173,7 @@ Tick                 |.             |.             |.             |h+KILL       
 const HELD: &str = "
                      |stopped       |Start         |Run           |hold          |down          |again         |fault         |Back          |Fail
 Boot, none found     |.             |.             |.             |.             |.             |.             |.             |.             |.
-Boot, one found      |R             |R             |R             |R             |R             |R             |R             |R             |R
+Boot, one found      |R             |R             |R             |R             |.             |R             |R             |R             |R
 Start                |S+unhold+start|S+unhold      |R+unhold      |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
 Start, runtime       |.             |.             |.             |.             |.             |.             |.             |.             |.
 Stop                 |.             |h+TERM        |h+TERM        |.             |.             |h             |h             |-             |-
@@ -307,4 +307,53 @@ fn who_comes_later_wins_over_a_stop_under_way() {
         state.step(Input::Exited { permanent: false }, T0),
         [Action::Finish]
     );
+}
+
+#[test]
+fn the_restart_delay_holds_whatever_leads_to_the_next_start_but_an_operator() {
+    let policy = Policy {
+        restart_delay: secs(60),
+        restart_limit: 1,
+        ..Policy::default()
+    };
+    let died = Input::Exited { permanent: false };
+    let dead = |now| {
+        let mut state = State::new(policy.clone(), None);
+        let _ = state.step(Input::Boot { found: None }, now);
+        let _ = state.step(died, now);
+        state
+    };
+    // The retry out of STANDALONE would be due after 30 s.
+    let mut state = dead(T0);
+    assert_eq!(state.mode(), (Mode::Standalone, Some(Reason::StartFailed)));
+    assert_eq!(state.retry_at(), Some(T0.plus(secs(60))));
+    // A changed file is no reason to come back earlier.
+    assert_eq!(state.step(Input::Changed, T0.plus(secs(5))), []);
+    assert_eq!(state.retry_at(), Some(T0.plus(secs(60))));
+    assert_eq!(state.step(Input::Tick, T0.plus(secs(60))), [Action::Start]);
+    // An operator is.
+    let mut state = dead(T0);
+    assert_eq!(
+        state.step(Input::Start(Hold::Kept), T0.plus(secs(5))),
+        [Action::Start]
+    );
+}
+
+#[test]
+fn once_the_daemon_ends_nothing_is_started_and_nothing_left_alone_is_killed() {
+    for (name, phase) in phases() {
+        if matches!(phase, Phase::Stopping { .. }) {
+            continue;
+        }
+        for (what, input) in inputs() {
+            let mut state = State::new(Policy::default(), None);
+            state.phase = phase;
+            state.ending = true;
+            let actions = state.step(input, T0);
+            let harmless = actions
+                .iter()
+                .all(|a| *a == Action::Finish || *a == Action::Term);
+            assert!(harmless, "{what} in {name}: {actions:?}");
+        }
+    }
 }
