@@ -80,8 +80,6 @@ kinds! {
     ConfigTakenOver = "config.taken-over",
     /// corosync.conf was written.
     ConfigWritten = "config.written",
-    /// The live file was taken in by HUP or `config adopt`.
-    ConfigAdopted = "config.adopted",
     /// A change of the configuration was made and proved.
     ConfigChanged = "config.changed",
     /// A change of the configuration was taken back.

@@ -68,7 +68,7 @@ fn a_hand_edit_is_drift_is_used_by_a_start_is_never_overwritten_and_is_taken_in_
     assert_eq!(s["degraded"], json!([]));
     assert_ne!(s["config"]["sha256"], sha);
     assert_eq!(s["service"]["pid"], second);
-    n1.wait_event("config.adopted", 1);
+    assert_eq!(n1.wait_event("config.changed", 1)["fields"]["by"], "SIGHUP");
     assert_eq!(
         n1.wait_event("degraded.ended", 1)["fields"]["reason"],
         "drift"
@@ -121,7 +121,7 @@ fn a_hand_edit_that_does_not_parse_leads_to_standalone_at_the_next_start_and_is_
     n1.kill("HUP", n1.daemon_pid());
     let refused = n1.wait_event("config.bad", 1);
     assert_eq!(refused["severity"], "err");
-    assert_eq!(n1.events_of("config.adopted").len(), 0);
+    assert_eq!(n1.events_of("config.changed").len(), 0);
     assert_eq!(n1.pid(), first);
 
     n1.kill("KILL", first);

@@ -4,7 +4,7 @@
 //! verified; no signal goes anywhere else.
 
 use super::exit::{self, Meaning};
-use super::output::Output;
+use super::output::{LAST_LINES, Output};
 use crate::driver::{Ended, How, Run};
 use crate::error::{Error, Result};
 use crate::sys::clock;
@@ -208,7 +208,7 @@ impl Process {
         &self,
         meaning: Meaning,
         exit: crate::sys::pidfd::Exit,
-        lines: Vec<String>,
+        lines: &[String],
         now: Mono,
     ) -> Ended {
         use crate::sys::pidfd::Exit;
@@ -224,7 +224,7 @@ impl Process {
             signal,
             at: WallMs::now(),
             ran_ms,
-            output: lines,
+            output: lines[lines.len().saturating_sub(LAST_LINES)..].to_vec(),
         };
         Ended {
             exit,

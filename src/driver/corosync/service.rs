@@ -200,7 +200,7 @@ impl Service for CorosyncService {
                 if meaning.already_running {
                     check.already_running = true;
                 }
-                check.ended = Some(process.ended(meaning, exit, lines, now));
+                check.ended = Some(process.ended(meaning, exit, &lines, now));
                 self.process = None;
                 self.sys.clear_degraded("not-ready");
             }
