@@ -212,3 +212,68 @@ fn another_key_is_drift_is_used_by_a_start_and_is_taken_in_by_hup() {
     let shown = n1.ctl(&["key", "fingerprint"]).ok();
     assert_eq!(shown.trim(), s["key"]["fingerprint"].as_str().unwrap());
 }
+
+#[test]
+fn a_hand_edit_that_brings_a_key_along_is_not_taken_in_by_way_of_it() {
+    let lab = Lab::up("drift-key-new", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    let key = n1.read("/etc/corosync/authkey");
+    let none = |t: &str| {
+        t.replace("crypto_cipher: aes256", "crypto_cipher: none")
+            .replace("crypto_hash: sha256", "crypto_hash: none")
+    };
+    n1.edit_conf(none);
+    n1.sh("rm /etc/corosync/authkey").ok();
+    n1.start_daemon(&FLAGS);
+    let ours = n1.wait_state("running")["config"]["sha256"].clone();
+    n1.put("/etc/corosync/authkey", &key);
+    n1.edit_conf(|t| {
+        let t = t.replace("crypto_cipher: none", "crypto_cipher:   aes256");
+        t.replace("crypto_hash: none", "crypto_hash: sha256")
+    });
+    let edited = n1.read(CONF);
+    for _ in 0..2 {
+        n1.ctl(&["restart"]).ok();
+        let s = n1.status();
+        assert_eq!(s["config"]["drift"], true);
+        assert_eq!(
+            s["config"]["sha256"], ours,
+            "what clusmgr holds is as it was"
+        );
+        assert_eq!(n1.read(CONF), edited);
+    }
+}
+
+#[test]
+fn a_configuration_with_the_key_inside_is_for_root_alone_wherever_it_comes_from() {
+    let inside = |t: &str| {
+        let secret = "k".repeat(200);
+        t.replace(
+            "crypto_cipher:",
+            &format!("key: {secret}\n\tcrypto_cipher:"),
+        )
+    };
+    // A corosync that runs already: adopted.
+    let lab = Lab::up("secret-adopted", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    n1.edit_conf(inside);
+    n1.sh("chmod 644 /etc/corosync/corosync.conf; setsid corosync -f </dev/null >/dev/null 2>&1 &")
+        .ok();
+    n1.wait_ring(1);
+    n1.start_daemon(&FLAGS);
+    assert_eq!(n1.wait_state("running")["service"]["adopted"], true);
+    assert_eq!(n1.mode(CONF), 0o600);
+    let told = n1.wait_event("key.tightened", 1);
+    assert!(
+        told["text"].as_str().unwrap().contains("totem.key"),
+        "{told}"
+    );
+
+    // A hand edit.
+    n1.edit_conf(|t| format!("{t}\n# by hand\n"));
+    n1.sh("chmod 644 /etc/corosync/corosync.conf").ok();
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    crate::common::until("0600", crate::common::LONG, || {
+        (n1.mode(CONF) == 0o600).then_some(())
+    });
+}

@@ -220,3 +220,44 @@ fn the_first_status_after_the_start_of_clusmgr_is_what_is_and_no_default() {
         n1.end_daemon("TERM");
     }
 }
+
+#[test]
+fn a_stop_that_clusmgr_was_killed_in_is_gone_on_with_and_a_stranger_is_left_alone() {
+    let lab = Lab::up("hold-cut-off", "1", &[]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let pid = n1.pid();
+    // As a clusmgr leaves it that is killed between keeping the hold and telling corosync to end.
+    let kept = |ends: i64| format!("{{\"version\":\"s01\",\"hold\":true,\"ends\":{ends}}}\n");
+    n1.end_daemon("KILL");
+    n1.put("/var/lib/clusmgr/manager.json", kept(pid + 100_000));
+    n1.start_daemon(&[]);
+    let s = n1.wait("held", |s| s["mode_reason"] == "held");
+    assert_eq!(s["service"]["pid"], pid, "not the one that was to end");
+    assert_eq!(s["service"]["state"], "running");
+
+    n1.end_daemon("KILL");
+    n1.put("/var/lib/clusmgr/manager.json", kept(pid));
+    n1.start_daemon(&[]);
+    n1.wait_state("stopped");
+    assert!(!n1.lives(pid));
+    assert!(n1.events_of("service.exited").is_empty(), "an asked stop");
+    assert_eq!(n1.ctl(&["start"]).code, 0);
+}
+
+#[test]
+fn a_held_node_tells_what_is_live() {
+    let lab = Lab::up("hold-drift", "1", &[]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let before = n1.status();
+    n1.ctl(&["stop"]).ok();
+    n1.end_daemon("TERM");
+    n1.edit_conf(|t| format!("{t}\n# by hand\n"));
+    n1.start_daemon(&[]);
+    let s = n1.status();
+    assert_eq!(s["mode_reason"], "held");
+    assert_eq!(s["config"]["drift"], true);
+    assert_eq!(s["node"]["nodeid"], 1);
+    assert_eq!(s["key"]["fingerprint"], before["key"]["fingerprint"]);
+}

@@ -516,17 +516,26 @@ impl CorosyncSys {
         };
         self.clear_degraded("history");
         let held = self.corosync_config_mtx.lock().u.clone();
-        let dir = self.params.state_dir.join("conf");
-        let Ok(files) = std::fs::read_dir(&dir) else {
+        let is = |name: &str, of: &dyn Fn(&S01) -> bool| {
+            entries.iter().any(|e| e.sha256 == name) || held.as_ref().is_some_and(of)
+        };
+        self.prune("conf", &|name| {
+            is(name, &|h| h.conf == name || h.live == name)
+        });
+        // An old key is a secret that nobody needs any more.
+        self.prune("keys", &|name| {
+            is(name, &|h| h.key.as_deref() == Some(name))
+        });
+    }
+
+    /// Removes what is kept below a directory of the state and not wanted any more.
+    fn prune(&self, dir: &str, wanted: &dyn Fn(&str) -> bool) {
+        let Ok(files) = std::fs::read_dir(self.params.state_dir.join(dir)) else {
             return;
         };
         for file in files.flatten() {
-            let name = file.file_name().to_string_lossy().into_owned();
-            let named = entries.iter().any(|e| e.sha256 == name)
-                || held
-                    .as_ref()
-                    .is_some_and(|h| h.conf == name || h.live == name);
-            if !named {
+            if !wanted(&file.file_name().to_string_lossy()) {
+                // What cannot be removed now is looked at again after the next change.
                 let _ = std::fs::remove_file(file.path());
             }
         }
