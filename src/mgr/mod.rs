@@ -2,29 +2,29 @@
 //! the thread that numbers and journals events.
 
 mod change;
+mod kept;
 pub mod monitor;
 pub mod publish;
 pub mod state;
+mod view;
+
+pub use kept::{Kept, STATE_NAME, STATE_VERSION};
+
+use view::View;
 
 use crate::driver::{DriverData, DriverOps};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Hub, Note};
 use crate::journal::Reader;
-use crate::persist;
 use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::wake::Waker;
-use crate::types::{Mono, Pid, WallMs};
-use crate::wire::{
-    DegradedItem, LastExit, Mode, NodeStatus, Reason, STATUS_SCHEMA, ServiceState, ServiceStatus,
-    Status,
-};
+use crate::types::{Mono, Pid};
+use crate::wire::{NodeStatus, STATUS_SCHEMA, ServiceStatus, Status};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use serde::{Deserialize, Serialize};
 use state::{Hold, Input, State};
 use std::collections::VecDeque;
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -33,63 +33,8 @@ use std::time::{Duration, Instant};
 /// Most orders that wait for the monitor.
 const MAX_ORDERS: usize = 64;
 
-/// Version of the manager's own state file.
-pub const STATE_VERSION: &str = "s01";
 /// The degraded reason of a hold, or the end of one, that is not on disk.
 const HOLD_UNSAVED: &str = "hold-unsaved";
-/// The manager's own state file, below the state directory.
-pub const STATE_NAME: &str = "manager.json";
-
-/// What the manager keeps on disk.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// An operator holds corosync stopped.
-    pub hold: bool,
-    /// The boot that the hold ends with; none for one that survives it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boot: Option<String>,
-    /// The corosync that was running when it was held: it was, or was to be, told to end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ends: Option<Pid>,
-}
-
-impl Kept {
-    /// What to keep of a hold in this boot.
-    #[must_use]
-    pub fn of(hold: Option<Hold>, boot: &str) -> Kept {
-        Kept {
-            hold: hold.is_some(),
-            boot: (hold == Some(Hold::UntilBoot)).then(|| boot.to_owned()),
-            ends: None,
-        }
-    }
-
-    /// The hold that counts in this boot.
-    #[must_use]
-    pub fn hold_in(&self, boot: &str) -> Option<Hold> {
-        match &self.boot {
-            _ if !self.hold => None,
-            None => Some(Hold::Kept),
-            Some(until) => (until == boot).then_some(Hold::UntilBoot),
-        }
-    }
-
-    /// Reads what is kept; nothing, if nothing ever was.
-    ///
-    /// # Errors
-    /// If the file is damaged or of another version.
-    pub fn load(state_dir: &Path) -> Result<Kept> {
-        Ok(persist::load(&state_dir.join(STATE_NAME), STATE_VERSION)?.unwrap_or_default())
-    }
-
-    /// Keeps it.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self, state_dir: &Path) -> Result<()> {
-        persist::save(&state_dir.join(STATE_NAME), STATE_VERSION, self).map(|_| ())
-    }
-}
 
 /// A service that runs on threads of its own and can be ended (C: `cl_svc_hdl`).
 pub trait ServiceHandle: Send {
@@ -126,31 +71,6 @@ impl fmt::Debug for ClusMgr {
             .field("view", &self.view)
             .finish_non_exhaustive()
     }
-}
-
-/// What the monitor shows of itself.
-#[derive(Debug, Clone)]
-struct View {
-    mode: Mode,
-    reason: Option<Reason>,
-    detail: Option<String>,
-    service: ServiceState,
-    pid: Option<Pid>,
-    adopted: bool,
-    since: WallMs,
-    restarts: u64,
-    last_exit: Option<LastExit>,
-    retry_at: Option<Mono>,
-    hold: Option<Hold>,
-    degraded: Vec<DegradedItem>,
-    /// The number of the newest command that was taken.
-    taken: u64,
-    /// The monitor has looked around for the first time.
-    begun: bool,
-    /// The daemon ends: orders come too late.
-    ending: bool,
-    /// The monitor has ended.
-    ended: bool,
 }
 
 /// One command for the monitor.
@@ -428,118 +348,5 @@ impl ClusMgr {
             by: by.to_owned(),
         });
         self.given
-    }
-}
-
-impl View {
-    fn of(state: &State) -> View {
-        let (mode, reason) = state.mode();
-        View {
-            mode,
-            reason,
-            detail: None,
-            service: state.service(),
-            pid: None,
-            adopted: false,
-            since: WallMs::now(),
-            restarts: state.restarts,
-            last_exit: None,
-            retry_at: state.retry_at(),
-            hold: state.hold,
-            degraded: Vec::new(),
-            taken: 0,
-            begun: false,
-            ending: false,
-            ended: false,
-        }
-    }
-
-    /// What came of a command, once that is known.
-    fn outcome(&self, wanted: Command, number: u64) -> Option<Result<()>> {
-        if self.ended {
-            let e = Error::new(wanted.as_str(), "corosync", "clusmgr has ended");
-            return Some(Err(e.kind(Kind::NotRunning)));
-        }
-        if self.taken < number {
-            return None;
-        }
-        match (wanted, self.service) {
-            (Command::Start(_) | Command::Restart, ServiceState::Running) => {
-                Some(self.kept(wanted))
-            }
-            (Command::Stop(_), ServiceState::Stopped) => Some(self.kept(wanted)),
-            (Command::Stop(_), _) if self.hold.is_none() => Some(Err(self.overruled(wanted))),
-            (Command::Start(ends), _) if self.hold > Some(ends) => {
-                let e = Error::new(wanted.as_str(), "corosync", "an operator holds it stopped");
-                Some(Err(e.hint("'clusmgrctl start' ends the hold")))
-            }
-            (Command::Start(_) | Command::Restart, _) if self.hold.is_some() => {
-                Some(Err(self.overruled(wanted)))
-            }
-            (
-                Command::Start(_) | Command::Restart,
-                ServiceState::Failed | ServiceState::Stopped,
-            ) => {
-                let kind = match self.reason {
-                    Some(Reason::Unconfigured) => Kind::NotConfigured,
-                    Some(Reason::NoBinary) => Kind::NotInstalled,
-                    _ => Kind::Failed,
-                };
-                let reason = self.reason.map_or("stopped", Reason::as_str);
-                let cause = match &self.detail {
-                    Some(detail) => format!("{reason}: {detail}"),
-                    None => reason.to_owned(),
-                };
-                Some(Err(
-                    Error::new(wanted.as_str(), "corosync", cause).kind(kind)
-                ))
-            }
-            _ => None,
-        }
-    }
-
-    /// It is so; and it will be so after the next start of clusmgr, if that could be kept on disk.
-    fn kept(&self, wanted: Command) -> Result<()> {
-        match self.degraded.iter().find(|d| d.reason == HOLD_UNSAVED) {
-            None => Ok(()),
-            Some(item) => {
-                let done = format!("done, but {}", item.detail);
-                Err(Error::new(wanted.as_str(), "corosync", done))
-            }
-        }
-    }
-
-    fn overruled(&self, wanted: Command) -> Error {
-        Error::new(
-            wanted.as_str(),
-            "corosync",
-            "another command came in between",
-        )
-        .kind(Kind::Busy)
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hold_until_the_next_boot_is_forgotten_in_another_and_a_plain_one_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let load = || Kept::load(dir.path()).unwrap();
-        assert_eq!(load().hold_in("b1"), None);
-        let until_boot = Kept::of(Some(Hold::UntilBoot), "b1");
-        until_boot.save(dir.path()).unwrap();
-        assert_eq!(load().hold_in("b1"), Some(Hold::UntilBoot));
-        assert_eq!(load().hold_in("b2"), None);
-        Kept::of(Some(Hold::Kept), "b1").save(dir.path()).unwrap();
-        assert_eq!(load().hold_in("b2"), Some(Hold::Kept));
-        Kept::of(None, "b1").save(dir.path()).unwrap();
-        assert_eq!(load(), Kept::default());
-        // As an earlier clusmgr wrote it.
-        let old = r#"{"version":"s01","hold":true}"#;
-        std::fs::write(dir.path().join(STATE_NAME), old).unwrap();
-        assert_eq!(load().hold_in("b2"), Some(Hold::Kept));
     }
 }
