@@ -5,7 +5,7 @@ use super::commands::Cli;
 use super::connect;
 use super::output::Out;
 use super::text::{clean, wrap};
-use crate::driver::corosync::finding::{Finding, has_errors};
+use crate::driver::corosync::finding::has_errors;
 use crate::driver::corosync::nodes::LocalHost;
 use crate::driver::corosync::parse::parse;
 use crate::driver::corosync::validate::{KeyFile, validate};
@@ -66,18 +66,8 @@ fn check(path: &Path, absent: Kind) -> Result<CheckReport> {
     Ok(CheckReport {
         path: path.display().to_string(),
         ok: !has_errors(&findings),
-        findings: findings.into_iter().map(wire).collect(),
+        findings: findings.into_iter().map(WireFinding::from).collect(),
     })
-}
-
-fn wire(f: Finding) -> WireFinding {
-    WireFinding {
-        line: f.line,
-        column: f.column,
-        path: f.path,
-        severity: f.severity.to_string(),
-        message: f.message,
-    }
 }
 
 /// `FILE:LINE:COLUMN: severity: key: message`, as compilers say it and editors read it.
