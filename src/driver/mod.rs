@@ -165,6 +165,10 @@ pub trait Service: Send {
     /// C: `corosync_check_misc`. Called once a period; true if the configuration, the key or the
     /// binary has changed since the last call.
     fn check_misc(&mut self, now: Mono) -> bool;
+    /// When `check_service` must be called again, at the latest, however long the period is.
+    fn next_look(&self) -> Option<Mono> {
+        None
+    }
     /// What must end the monitor's sleep when it becomes readable.
     fn wake_fds(&self) -> Vec<BorrowedFd<'_>>;
 }

@@ -134,6 +134,7 @@ impl Running {
             .state
             .deadline()
             .map_or(self.next_tick, |d| d.min(self.next_tick));
+        let until = self.it.service.next_look().map_or(until, |l| l.min(until));
         let mut fds = self.it.service.wake_fds();
         fds.push(self.it.waker.as_fd());
         ready::wait_any(&fds, until.since(now));

@@ -149,6 +149,19 @@ impl Proc {
         }
     }
 
+    /// How often the process's first thread has been taken off a processor, by itself or by others:
+    /// while it does not grow, the thread has not run. None if it cannot be read.
+    #[must_use]
+    pub fn switches(&self, pid: Pid) -> Option<u64> {
+        let text = fs::read(self.of(pid, "status")).ok()?;
+        let mut counts = text.split(|&b| b == b'\n').filter_map(|line| {
+            let line = line.strip_prefix(b"non").unwrap_or(line);
+            let count = line.strip_prefix(b"voluntary_ctxt_switches:")?;
+            std::str::from_utf8(count).ok()?.trim().parse::<u64>().ok()
+        });
+        counts.next()?.checked_add(counts.next()?)
+    }
+
     /// The executable of a process; none if there is no such process, or it is a zombie or a
     /// kernel thread, which have none.
     ///

@@ -5,7 +5,7 @@ use nix::sys::ptrace;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_corosync_stopped_for_longer_than_the_hang_timeout_is_killed_and_replaced() {
@@ -70,6 +70,71 @@ fn a_corosync_that_goes_on_before_the_hang_timeout_is_left_alone_however_often_i
     for kind in ["service.hung", "service.killed", "service.exited"] {
         assert_eq!(n1.events_of(kind).len(), 0, "{kind}");
     }
+}
+
+/// A period that is longer than the time-out, which holds all the same.
+const RARE: [&str; 6] = [
+    "--hang-timeout",
+    "1",
+    "--stable-after",
+    "0",
+    "--poll-interval",
+    "10",
+];
+
+#[test]
+fn a_hang_is_found_in_time_however_long_the_period_is() {
+    let lab = Lab::up("hang-rare", "1", &RARE);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let first = n1.pid();
+    let begin = Instant::now();
+    n1.kill("STOP", first);
+    n1.wait_event("service.hung", 1);
+    let took = begin.elapsed();
+    assert!(took > Duration::from_millis(950), "{took:?}");
+    // 2 s at most by the clock of clusmgr; the rest is the way to the node and back.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    n1.wait_other(first);
+}
+
+#[test]
+fn short_stops_are_never_added_up() {
+    let lab = Lab::up("hang-often", "1", &RARE);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let pid = n1.pid();
+    let script = format!(
+        "for ((i = 0; i < 38; i++)); do
+             kill -STOP {pid} && sleep .25 && kill -CONT {pid} && sleep .02 || exit 1
+         done"
+    );
+    n1.sh(&script).ok();
+    assert_eq!(n1.pid(), pid);
+    for kind in ["service.hung", "service.killed", "service.exited"] {
+        assert_eq!(n1.events_of(kind).len(), 0, "{kind}");
+    }
+    n1.wait_ring(1);
+}
+
+#[test]
+fn a_hang_that_ended_is_not_the_cause_of_a_later_death() {
+    let flags = ["--poll-interval", "0.2", "--hang-timeout", "0.6"];
+    let lab = Lab::up("hang-over", "1", &flags);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    n1.ctl(&["stop"]).ok();
+    let pid = n1.spawn("setsid corosync -f");
+    n1.wait("it is shown", |s| s["service"]["pid"] == pid);
+    n1.wait_ring(1);
+    n1.kill("STOP", pid);
+    stays("left alone", Duration::from_millis(1500), || n1.lives(pid));
+    n1.kill("CONT", pid);
+    n1.wait_ring(1);
+    n1.kill("KILL", pid);
+    let s = n1.wait_state("stopped");
+    let cause = s["service"]["last_exit"]["cause"].as_str().unwrap();
+    assert!(cause.starts_with("unknown: it was adopted"), "{cause}");
 }
 
 #[test]

@@ -37,19 +37,57 @@ pub struct Process {
     /// READY=1 has come.
     pub ready: bool,
     asked: bool,
-    hung: bool,
-    /// How long it has been seen stopped without a break.
-    stopped: Duration,
-    looked: Mono,
+    /// As the last look saw it.
+    stop: Stop,
+    /// It has been stopped for too long.
+    hangs: bool,
+    /// It was killed while it hung.
+    killed_hung: bool,
+}
+
+/// For how long a process has been seen stopped without a break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Stop {
+    /// When it was last seen stopped, and how often it had been switched by then; none if the last
+    /// look did not find it stopped.
+    seen: Option<(Mono, Option<u64>)>,
+    time: Duration,
+}
+
+impl Stop {
+    /// After one more sight of it, stopped. The time counts from the first sight, and from anew if it
+    /// has run since the last one. No sight adds more than `most`: when this daemon itself did not
+    /// run for a while (a frozen machine), that time does not count.
+    fn again(self, now: Mono, switches: Option<u64>, most: Duration) -> Stop {
+        let time = match self.seen {
+            Some((at, before)) if before == switches => {
+                self.time.saturating_add(now.since(at).min(most))
+            }
+            _ => Duration::ZERO,
+        };
+        Stop {
+            seen: Some((now, switches)),
+            time,
+        }
+    }
+}
+
+/// How soon a process must be looked at again for a hang time-out, whatever the monitor's period is.
+fn look_within(limit: Duration, stopped: bool) -> Duration {
+    let (share, most) = match stopped {
+        true => (limit / 4, Duration::from_secs(1)),
+        false => (limit / 2, Duration::MAX),
+    };
+    share.clamp(Duration::from_millis(20), most)
 }
 
 /// What a look at the process shows.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look {
-    /// It lives; if it is stopped (`T`), for how long without a break.
+    /// It lives.
     Lives {
-        /// Zero if it is not stopped.
-        stopped: Duration,
+        /// How long it has been stopped (`T`) without a break, if that is too long.
+        hung: Option<Duration>,
     },
     /// It has ended.
     Ended {
@@ -115,9 +153,9 @@ impl Process {
             since,
             ready: adopted,
             asked: false,
-            hung: false,
-            stopped: Duration::ZERO,
-            looked: clock::now(),
+            stop: Stop::default(),
+            hangs: false,
+            killed_hung: false,
         }
     }
 
@@ -159,6 +197,7 @@ impl Process {
     /// When the kernel refuses; not when it has ended already.
     pub fn signal(&mut self, how: How) -> Result<()> {
         self.asked = true;
+        self.killed_hung |= how == How::Kill && self.hangs;
         let signal = match how {
             How::Term => Signal::SIGTERM,
             How::Kill => Signal::SIGKILL,
@@ -173,33 +212,42 @@ impl Process {
         }
     }
 
-    /// Notes that it is about to be killed because it hangs.
-    pub fn found_hung(&mut self) {
-        self.hung = true;
-    }
-
-    /// Looks at it. `step` bounds how much one look can add to the time that it was seen stopped:
-    /// when this daemon itself did not run for a while (a frozen machine), that time does not count.
-    pub fn look(&mut self, now: Mono, step: Duration, literal: bool, output: &Output) -> Look {
+    /// Looks at it. `limit` is the hang time-out, if there is one; `literal` see [`exit::meaning`].
+    pub fn look(
+        &mut self,
+        now: Mono,
+        limit: Option<Duration>,
+        literal: bool,
+        output: &Output,
+    ) -> Look {
         if let Some(exit) = self.pidfd.reap() {
             let lines = output.tail_lines();
-            let meaning = exit::meaning(exit, self.asked, self.hung, literal, &lines);
+            let meaning = exit::meaning(exit, self.asked, self.killed_hung, literal, &lines);
             return Look::Ended {
                 exit,
                 meaning,
                 lines,
             };
         }
-        let passed = now.since(self.looked).min(step);
-        self.looked = now;
-        match Proc::default().check_process(&self.id) {
+        let proc = Proc::default();
+        self.stop = match proc.check_process(&self.id) {
             // `t` is a debugger's stop: its owner knows what he does.
-            Ok(Check::Alive('T')) => self.stopped = self.stopped.saturating_add(passed),
-            _ => self.stopped = Duration::ZERO,
-        }
+            Ok(Check::Alive('T')) => {
+                let most = limit.map_or(Duration::MAX, |l| look_within(l, true) * 2);
+                self.stop.again(now, proc.switches(self.id.pid), most)
+            }
+            _ => Stop::default(),
+        };
+        self.hangs = limit.is_some_and(|l| self.stop.time >= l);
         Look::Lives {
-            stopped: self.stopped,
+            hung: self.hangs.then_some(self.stop.time),
         }
+    }
+
+    /// When it must be looked at again, at the latest, after a look at `looked`.
+    #[must_use]
+    pub fn next_look(&self, looked: Mono, limit: Duration) -> Mono {
+        looked.plus(look_within(limit, self.stop.seen.is_some()))
     }
 
     /// The end, for `status`.
@@ -282,4 +330,41 @@ fn recorded(run_dir: &Path) -> Option<ProcId> {
             exe: record.exe,
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Duration = Duration::from_millis(500);
+
+    fn at(ms: u64) -> Mono {
+        Mono(ms * 1_000_000)
+    }
+
+    #[test]
+    fn a_stop_counts_from_its_first_sight_and_from_anew_once_it_has_run() {
+        let first = Stop::default().again(at(10_000), Some(5), MOST);
+        assert_eq!(first.time, Duration::ZERO, "one sight says nothing");
+        let more = first.again(at(10_250), Some(5), MOST);
+        assert_eq!(more.time, Duration::from_millis(250));
+        let more = more.again(at(10_500), Some(5), MOST);
+        assert_eq!(more.time, Duration::from_millis(500));
+        assert_eq!(more.again(at(10_750), Some(7), MOST).time, Duration::ZERO);
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_hardly_counts() {
+        let first = Stop::default().again(at(0), Some(5), MOST);
+        assert_eq!(first.again(at(60_000), Some(5), MOST).time, MOST);
+    }
+
+    #[test]
+    fn no_one_look_can_add_the_whole_time_out() {
+        for ms in [100, 500, 1000, 5000, 60_000] {
+            let limit = Duration::from_millis(ms);
+            assert!(look_within(limit, true) * 2 < limit, "{ms}");
+            assert!(look_within(limit, false) <= limit, "{ms}");
+        }
+    }
 }

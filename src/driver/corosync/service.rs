@@ -6,6 +6,7 @@ use super::process::{Look, Process};
 use crate::driver::{Check, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
+use crate::sys::clock;
 use crate::sys::file::{self, FileId};
 use crate::sys::sock::NotifySocket;
 use crate::sys::spawn::{SpawnError, Stage};
@@ -30,6 +31,7 @@ pub struct CorosyncService {
     process: Option<Process>,
     seen: Option<[Option<FileId>; 3]>,
     space_at: Option<Mono>,
+    looked: Mono,
 }
 
 impl CorosyncService {
@@ -45,6 +47,7 @@ impl CorosyncService {
             process: None,
             seen: None,
             space_at: None,
+            looked: clock::now(),
             sys,
         })
     }
@@ -187,11 +190,12 @@ impl Service for CorosyncService {
             ..Check::default()
         };
         let literal = self.sys.corosync_config_mtx.lock().literal;
-        let step = self.sys.params.poll_interval.saturating_mul(2);
+        self.looked = now;
+        let limit = self.sys.params.hang_timeout;
         let Some(process) = &mut self.process else {
             return check;
         };
-        match process.look(now, step, literal, &self.output) {
+        match process.look(now, limit, literal, &self.output) {
             Look::Ended {
                 exit,
                 meaning,
@@ -204,16 +208,8 @@ impl Service for CorosyncService {
                 self.process = None;
                 self.sys.clear_degraded("not-ready");
             }
-            Look::Lives { stopped } => {
-                if self
-                    .sys
-                    .params
-                    .hang_timeout
-                    .is_some_and(|limit| stopped >= limit)
-                {
-                    process.found_hung();
-                    check.hung = Some(stopped);
-                }
+            Look::Lives { hung } => {
+                check.hung = hung;
                 if process.ready {
                     self.sys.clear_degraded("not-ready");
                 } else if now.since(process.since) >= crate::driver::READY_TIMEOUT {
@@ -237,6 +233,11 @@ impl Service for CorosyncService {
         }
         self.look_at_space(now);
         changed
+    }
+
+    fn next_look(&self) -> Option<Mono> {
+        let limit = self.sys.params.hang_timeout?;
+        Some(self.process.as_ref()?.next_look(self.looked, limit))
     }
 
     fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {

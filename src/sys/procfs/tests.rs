@@ -270,3 +270,20 @@ fn what_is_not_proc_is_an_error_that_names_it() {
 fn the_boot_has_a_name() {
     assert_eq!(Proc::default().boot_id().unwrap().len(), 36);
 }
+
+#[test]
+fn switches_are_the_sum_of_both_counts_and_none_where_one_is_missing() {
+    let (_dir, proc) = made();
+    let status = |text: &str| {
+        fs::create_dir_all(proc.root.join("7")).unwrap();
+        fs::write(proc.root.join("7/status"), text).unwrap();
+        proc.switches(Pid(7))
+    };
+    let both = "Name:\tx\nvoluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t2\n";
+    assert_eq!(status(both), Some(42));
+    assert_eq!(status("Name:\tx\nvoluntary_ctxt_switches:\t40\n"), None);
+    assert_eq!(status(""), None);
+    assert_eq!(proc.switches(Pid(8)), None);
+    let own = Pid(i32::try_from(std::process::id()).unwrap());
+    assert!(Proc::default().switches(own).is_some());
+}
