@@ -276,3 +276,69 @@ fn a_corosync_started_by_hand_while_held_is_left_alone_and_shown() {
     assert_eq!(s["mode"], "cluster");
     assert_eq!(n1.corosyncs(), [pid]);
 }
+
+/// What the last death left of the output, as lines.
+fn last_output(n1: &Node<'_>) -> Vec<String> {
+    let s = n1.status();
+    let lines = s["service"]["last_exit"]["output"].as_array().unwrap();
+    lines
+        .iter()
+        .map(|l| l.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn an_adopted_run_has_its_own_output_and_no_other() {
+    let flags = ["--stable-after", "0"];
+    let lab = Lab::up("adoption-output", "1", &flags);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    // Ours, adopted: its lines, and none from before it began.
+    let first = n1.pid();
+    n1.sh("echo 'of the first run' >>/run/clusmgr/corosync.out")
+        .ok();
+    n1.kill("KILL", first);
+    let second = n1.wait_other(first);
+    assert!(last_output(&n1).iter().any(|l| l == "of the first run"));
+    n1.end_daemon("QUIT");
+    n1.sh("echo 'of the second run' >>/run/clusmgr/corosync.out")
+        .ok();
+    n1.start_daemon(&flags);
+    n1.wait("adopted", |s| s["service"]["pid"] == second);
+    n1.kill("KILL", second);
+    let third = n1.wait_other(second);
+    let lines = last_output(&n1);
+    assert!(lines.iter().any(|l| l == "of the second run"), "{lines:?}");
+    assert!(!lines.iter().any(|l| l == "of the first run"), "{lines:?}");
+    // One that was started by hand writes elsewhere.
+    n1.end_daemon("TERM");
+    assert!(!n1.lives(third));
+    let pid = n1.spawn("setsid corosync -f");
+    n1.wait_ring(1);
+    n1.start_daemon(&flags);
+    n1.wait("adopted", |s| s["service"]["pid"] == pid);
+    n1.kill("KILL", pid);
+    n1.wait_other(pid);
+    assert_eq!(last_output(&n1), Vec::<String>::new());
+}
+
+#[test]
+fn who_keeps_corosync_from_starting_and_is_not_adopted_is_named() {
+    let lab = Lab::up("adoption-rival", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    n1.sh("cp /usr/sbin/corosync /tmp/other").ok();
+    let pid = n1.spawn("setsid /tmp/other -f");
+    n1.wait_ring(1);
+    n1.start_daemon(&[]);
+    let exited = n1.wait_event("service.exited", 1);
+    let text = exited["text"].as_str().unwrap();
+    for part in [
+        "exit 18 (already running)",
+        &format!("pid {pid}, executable /tmp/other"),
+        "not a corosync of this node",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    n1.end_daemon("TERM");
+    assert!(n1.lives(pid), "nobody may signal it");
+}

@@ -95,3 +95,55 @@ fn a_binary_replaced_while_it_runs_changes_nothing_until_the_next_start() {
         (n1.run(&["readlink", &exe]).out.trim() == "/tmp/corosync").then_some(())
     });
 }
+
+const WRAPPER: &str = "#!/bin/sh\nsleep .3\nexec /usr/sbin/corosync \"$@\"\n";
+
+#[test]
+fn a_wrapper_that_execs_corosync_is_watched_and_adopted_like_corosync() {
+    let lab = Lab::up("wrapper", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    n1.put("/tmp/corosync", WRAPPER);
+    n1.sh("chmod 755 /tmp/corosync").ok();
+    let mut flags = FLAGS.to_vec();
+    flags.extend(["--hang-timeout", "1", "--stable-after", "0"]);
+    n1.start_daemon(&flags);
+    n1.wait_state("running");
+    let first = n1.pid();
+    n1.kill("STOP", first);
+    let second = n1.wait_other(first);
+    assert_eq!(
+        n1.status()["service"]["last_exit"]["cause"],
+        "hung: killed by clusmgr"
+    );
+    n1.wait_ring(1);
+    n1.end_daemon("QUIT");
+    n1.start_daemon(&flags);
+    let s = n1.wait_state("running");
+    assert_eq!(s["service"]["pid"], second);
+    assert_eq!(s["service"]["adopted"], true);
+    assert_eq!(n1.corosyncs(), [second]);
+
+    // Without the record it is found by its lock, when another one does not start beside it.
+    n1.end_daemon("QUIT");
+    std::fs::remove_file(n1.file("/run/clusmgr/corosync.id")).unwrap();
+    n1.start_daemon(&flags);
+    let seen = n1.wait_event("service.exited", 2);
+    let text = seen["text"].as_str().unwrap();
+    for part in [
+        "exit 18 (already running)",
+        &format!("pid {second}"),
+        "/usr/sbin/corosync",
+        "not /tmp/corosync",
+        "/run/corosync.pid",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    let s = n1.wait("adopted", |s| s["service"]["pid"] == second);
+    assert_eq!(s["service"]["adopted"], true);
+    n1.end_daemon("QUIT");
+    n1.start_daemon(&flags);
+    n1.wait("known from then on", |s| s["service"]["pid"] == second);
+    assert_eq!(n1.events_of("service.exited").len(), 2);
+    n1.end_daemon("TERM");
+    assert!(!n1.lives(second));
+}

@@ -2,9 +2,9 @@
 //! broken one outlives us badly).
 
 use crate::error::{Error, Result};
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file is cut when it is longer than this many bytes.
@@ -20,8 +20,8 @@ const MAX_LINE: usize = 500;
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
-    /// Where the present run began in the file.
-    from: u64,
+    /// Where the present run began in the file; none if it writes elsewhere.
+    from: Option<u64>,
 }
 
 impl Output {
@@ -30,15 +30,19 @@ impl Output {
     pub fn new(run_dir: &Path) -> Output {
         Output {
             path: run_dir.join("corosync.out"),
-            from: 0,
+            from: None,
         }
     }
 
-    /// Opens it for a new run, and notes where that begins. Everybody appends, so a cut is safe.
+    /// Opens it for a new run, and gives where that begins. Everybody appends, so a cut is safe. The
+    /// directory is made if somebody has removed it.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(&mut self) -> Result<File> {
+    pub fn open(&mut self) -> Result<(File, u64)> {
+        if let Some(dir) = self.path.parent() {
+            make_dir(dir)?;
+        }
         let file = OpenOptions::new()
             .append(true)
             .create(true)
@@ -46,13 +50,14 @@ impl Output {
             .custom_flags(nix::libc::O_NOFOLLOW)
             .open(&self.path)
             .map_err(|e| Error::io("open", self.path.display(), &e))?;
-        self.from = file.metadata().map_or(0, |m| m.size());
-        Ok(file)
+        let from = file.metadata().map_or(0, |m| m.size());
+        self.from = Some(from);
+        Ok((file, from))
     }
 
-    /// An adopted run: its beginning is not known, so its lines are what the file ends with.
-    pub fn adopted(&mut self) {
-        self.from = 0;
+    /// An adopted run, and where it began if it writes here.
+    pub fn adopted(&mut self, from: Option<u64>) {
+        self.from = from;
     }
 
     /// The last lines of the run, oldest first.
@@ -72,10 +77,13 @@ impl Output {
     }
 
     fn read_tail(&self) -> std::io::Result<Vec<u8>> {
+        let Some(from) = self.from else {
+            return Ok(Vec::new());
+        };
         let mut file = File::open(&self.path)?;
         let len = file.metadata()?.len();
         // After a cut the file is shorter than where the run began: all of it is the run's.
-        let from = if self.from > len { 0 } else { self.from };
+        let from = if from > len { 0 } else { from };
         let start = from.max(len.saturating_sub(TAIL_BYTES));
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
@@ -98,9 +106,24 @@ impl Output {
             .open(&self.path)
             .and_then(|f| f.set_len(0))
             .map_err(fail)?;
-        self.from = 0;
+        self.from = self.from.map(|_| 0);
         Ok(true)
     }
+}
+
+/// Makes the run directory, and what is above it, where it is missing.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_dir(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(dir)
+        .map_err(|e| Error::io("make", dir.display(), &e))
 }
 
 fn lines_of(bytes: &[u8]) -> Vec<String> {
@@ -126,8 +149,8 @@ mod tests {
     fn the_last_lines_are_those_of_the_present_run() {
         let dir = tempfile::tempdir().unwrap();
         let mut out = Output::new(dir.path());
-        writeln!(out.open().unwrap(), "of an earlier run").unwrap();
-        let mut file = out.open().unwrap();
+        writeln!(out.open().unwrap().0, "of an earlier run").unwrap();
+        let (mut file, _) = out.open().unwrap();
         assert_eq!(out.last_lines(), Vec::<String>::new());
         for n in 0..30 {
             writeln!(file, "line {n}\t\x1b[0m").unwrap();
@@ -139,10 +162,37 @@ mod tests {
     }
 
     #[test]
+    fn an_adopted_run_has_the_lines_from_its_beginning_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut out = Output::new(dir.path());
+        writeln!(out.open().unwrap().0, "of an earlier run").unwrap();
+        let (mut file, from) = out.open().unwrap();
+        writeln!(file, "of this one").unwrap();
+        let mut next = Output::new(dir.path());
+        assert_eq!(next.tail_lines(), Vec::<String>::new());
+        next.adopted(Some(from));
+        assert_eq!(next.tail_lines(), ["of this one"]);
+        next.adopted(None);
+        assert_eq!(next.tail_lines(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_removed_directory_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run/clusmgr");
+        let mut out = Output::new(&run);
+        writeln!(out.open().unwrap().0, "one").unwrap();
+        std::fs::remove_dir_all(&run).unwrap();
+        writeln!(out.open().unwrap().0, "two").unwrap();
+        assert_eq!(out.last_lines(), ["two"]);
+        assert_eq!(std::fs::metadata(&run).unwrap().mode() & 0o777, 0o755);
+    }
+
+    #[test]
     fn a_long_file_is_cut_while_the_writer_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let mut out = Output::new(dir.path());
-        let mut file = out.open().unwrap();
+        let (mut file, _) = out.open().unwrap();
         assert!(!out.cut().unwrap());
         file.write_all(&vec![b'x'; usize::try_from(MAX_BYTES).unwrap() + 1])
             .unwrap();
@@ -160,7 +210,7 @@ mod tests {
     #[test]
     fn the_file_is_for_root_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let file = Output::new(dir.path()).open().unwrap();
+        let (file, _) = Output::new(dir.path()).open().unwrap();
         assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
     }
 }

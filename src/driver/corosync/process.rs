@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::sys::clock;
 use crate::sys::file;
 use crate::sys::pidfd::PidFd;
-use crate::sys::pidfile;
+use crate::sys::pidfile::{self, Holder};
 use crate::sys::procfs::{Check, Proc, ProcId};
 use crate::sys::spawn::{self, Program, SpawnError};
 use crate::types::{Mono, Pid, WallMs};
@@ -36,6 +36,9 @@ pub struct Process {
     pub since: Mono,
     /// READY=1 has come.
     pub ready: bool,
+    /// Where its output begins in the file; none if it writes elsewhere.
+    pub from: Option<u64>,
+    run_dir: PathBuf,
     asked: bool,
     /// As the last look saw it.
     stop: Stop,
@@ -106,6 +109,9 @@ struct Record {
     starttime: u64,
     exe: PathBuf,
     boot: String,
+    /// Where its output begins in our file; none if it writes elsewhere.
+    #[serde(default)]
+    from: Option<u64>,
 }
 
 impl Process {
@@ -118,6 +124,7 @@ impl Process {
         conf: &Path,
         notify: &Path,
         output: &std::fs::File,
+        from: u64,
         run_dir: &Path,
     ) -> std::result::Result<Process, SpawnError> {
         let name = bin.to_string_lossy();
@@ -141,12 +148,18 @@ impl Process {
                 starttime: 0,
                 exe: bin.to_owned(),
             });
-        record(run_dir, &id);
-        Ok(Process::new(id, child.pidfd, false, now))
+        let process = Process {
+            from: Some(from),
+            ..Process::new(id, child.pidfd, false, now, run_dir)
+        };
+        process.keep();
+        Ok(process)
     }
 
-    fn new(id: ProcId, pidfd: PidFd, adopted: bool, since: Mono) -> Process {
+    fn new(id: ProcId, pidfd: PidFd, adopted: bool, since: Mono, run_dir: &Path) -> Process {
         Process {
+            from: None,
+            run_dir: run_dir.to_owned(),
             id,
             pidfd,
             adopted,
@@ -166,20 +179,60 @@ impl Process {
     /// When `/proc` cannot be read.
     pub fn find(bin: &Path, pid_file: &Path, run_dir: &Path) -> Result<Option<Process>> {
         let proc = Proc::default();
-        if let Some(found) = recorded(run_dir).and_then(|id| hold(&proc, id)) {
+        if let Some(found) = recorded(&proc, run_dir) {
             return Ok(Some(found));
         }
         let real = std::fs::canonicalize(bin).unwrap_or_else(|_| bin.to_owned());
         let owner = pidfile::owner(pid_file).and_then(|pid| proc.identify(pid).ok().flatten());
         if let Some(found) = owner
             .filter(|id| id.exe == real)
-            .and_then(|id| hold(&proc, id))
+            .and_then(|id| hold(&proc, id, run_dir))
         {
             return Ok(Some(found));
         }
         let name = real.file_name().unwrap_or_default().to_string_lossy();
         let found = proc.find_process(&name, Some(&real))?;
-        Ok(found.into_iter().find_map(|id| hold(&proc, id)))
+        Ok(found.into_iter().find_map(|id| hold(&proc, id, run_dir)))
+    }
+
+    /// Who holds corosync's pid file, if that is a corosync of this node, whatever its executable is:
+    /// the one that keeps ours from running. It is recorded, so that the next clusmgr knows it.
+    #[must_use]
+    pub fn rival(pid_file: &Path, run_dir: &Path) -> Option<Process> {
+        let proc = Proc::default();
+        let id = proc.identify(pidfile::owner(pid_file)?).ok()??;
+        if !is_corosync(&proc, id.pid) {
+            return None;
+        }
+        let found = hold(&proc, id, run_dir)?;
+        found.keep();
+        Some(found)
+    }
+
+    /// Who holds corosync's pid file, in words; none if nobody does.
+    #[must_use]
+    pub fn rival_text(bin: &Path, pid_file: &Path) -> Option<String> {
+        let proc = Proc::default();
+        let file = pid_file.display();
+        let pid = match pidfile::holder(pid_file) {
+            Ok(Holder::Process(pid)) => pid,
+            Ok(Holder::Foreign) => {
+                return Some(format!("a process of another pid namespace holds {file}"));
+            }
+            _ => return None,
+        };
+        let real = std::fs::canonicalize(bin).unwrap_or_else(|_| bin.to_owned());
+        let exe = proc.exe(pid).ok().flatten().map(|e| e.path);
+        let other = match &exe {
+            Some(exe) if *exe != real => format!(", which is not {},", bin.display()),
+            _ => String::new(),
+        };
+        let exe = exe.map_or("unknown".into(), |e| e.display().to_string());
+        let mut text = format!("pid {pid}, executable {exe}{other} holds {file}");
+        if !is_corosync(&proc, pid) || !proc.same_namespaces(pid) {
+            text += "; it is not a corosync of this node: end it, or name its binary with --corosync-bin";
+        }
+        Some(text)
     }
 
     /// Its number and age.
@@ -230,7 +283,11 @@ impl Process {
             };
         }
         let proc = Proc::default();
-        self.stop = match proc.check_process(&self.id) {
+        let mut seen = proc.check_process(&self.id);
+        if matches!(seen, Ok(Check::Other)) && self.follow_exec(&proc) {
+            seen = proc.check_process(&self.id);
+        }
+        self.stop = match seen {
             // `t` is a debugger's stop: its owner knows what he does.
             Ok(Check::Alive('T')) => {
                 let most = limit.map_or(Duration::MAX, |l| look_within(l, true) * 2);
@@ -242,6 +299,32 @@ impl Process {
         Look::Lives {
             hung: self.hangs.then_some(self.stop.time),
         }
+    }
+
+    /// A wrapper becomes corosync by exec: the same process, by its descriptor and start time, with
+    /// another executable. It is known by that one from then on.
+    fn follow_exec(&mut self, proc: &Proc) -> bool {
+        match proc.identify(self.id.pid) {
+            Ok(Some(id)) if self.id.starttime == 0 || id.starttime == self.id.starttime => {
+                self.id = id;
+                self.keep();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes that its output now begins where the file does.
+    pub fn output_cut(&mut self) {
+        if self.from.is_some_and(|from| from > 0) {
+            self.from = Some(0);
+            self.keep();
+        }
+    }
+
+    /// Writes its record, for the next clusmgr.
+    pub fn keep(&self) {
+        record(&self.run_dir, &self.id, self.from);
     }
 
     /// When it must be looked at again, at the latest, after a look at `looked`.
@@ -294,23 +377,28 @@ impl Process {
 }
 
 /// Opens the process and verifies it after that: the descriptor is surely the one identified.
-fn hold(proc: &Proc, id: ProcId) -> Option<Process> {
+fn hold(proc: &Proc, id: ProcId, run_dir: &Path) -> Option<Process> {
     let pidfd = PidFd::open(id.pid).ok()?;
     let lives = matches!(proc.check_process(&id), Ok(Check::Alive(state)) if state != 'Z');
     if !lives || !proc.same_namespaces(id.pid) {
         return None;
     }
     let since = clock::started_at(id.starttime);
-    Some(Process::new(id, pidfd, true, since))
+    Some(Process::new(id, pidfd, true, since, run_dir))
 }
 
-fn record(run_dir: &Path, id: &ProcId) {
+fn is_corosync(proc: &Proc, pid: Pid) -> bool {
+    matches!(proc.read_stat(pid), Ok(Some(stat)) if stat.comm == b"corosync")
+}
+
+fn record(run_dir: &Path, id: &ProcId, from: Option<u64>) {
     let boot = Proc::default().boot_id().unwrap_or_default();
     let record = Record {
         pid: id.pid.0,
         starttime: id.starttime,
         exe: id.exe.clone(),
         boot,
+        from,
     };
     let text = serde_json::to_vec(&record).unwrap_or_default();
     // Without the record the next clusmgr still finds corosync by its pid file or in /proc. The boot's
@@ -320,16 +408,21 @@ fn record(run_dir: &Path, id: &ProcId) {
     }
 }
 
-fn recorded(run_dir: &Path) -> Option<ProcId> {
+/// The process of the record, if it still lives. Another executable is no other process if it is
+/// corosync by now: the record may be from before a wrapper's exec.
+fn recorded(proc: &Proc, run_dir: &Path) -> Option<Process> {
     let bytes = file::read_bounded(&run_dir.join(RECORD), 4096).ok()??;
     let record: Record = serde_json::from_slice(&bytes).ok()?;
-    (record.pid > 0 && Proc::default().boot_id().is_ok_and(|b| b == record.boot)).then_some(
-        ProcId {
-            pid: Pid(record.pid),
-            starttime: record.starttime,
-            exe: record.exe,
-        },
-    )
+    if record.pid <= 0 || !proc.boot_id().is_ok_and(|b| b == record.boot) {
+        return None;
+    }
+    let id = proc.identify(Pid(record.pid)).ok()??;
+    if id.starttime != record.starttime || (id.exe != record.exe && !is_corosync(proc, id.pid)) {
+        return None;
+    }
+    let mut found = hold(proc, id, run_dir)?;
+    found.from = record.from;
+    Some(found)
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub struct CorosyncService {
     seen: Option<[Option<FileId>; 3]>,
     space_at: Option<Mono>,
     looked: Mono,
+    /// The last start ended because another corosync runs.
+    already_running: bool,
 }
 
 impl CorosyncService {
@@ -48,6 +50,7 @@ impl CorosyncService {
             seen: None,
             space_at: None,
             looked: clock::now(),
+            already_running: false,
             sys,
         })
     }
@@ -141,11 +144,16 @@ impl CorosyncService {
 impl Service for CorosyncService {
     fn adopt_service(&mut self) -> Result<Option<Run>> {
         let params = &self.sys.params;
-        let found = Process::find(&params.paths.bin, &params.paths.pid, &params.run_dir)?;
+        let pid_file = &params.paths.pid;
+        let mut found = Process::find(&params.paths.bin, pid_file, &params.run_dir)?;
+        let already_running = std::mem::take(&mut self.already_running);
+        if found.is_none() && already_running {
+            found = Process::rival(pid_file, &params.run_dir);
+        }
         let Some(process) = found else {
             return Ok(None);
         };
-        self.output.adopted();
+        self.output.adopted(process.from);
         let run = process.run();
         self.process = Some(process);
         self.sys.record_adopted();
@@ -157,7 +165,7 @@ impl Service for CorosyncService {
         self.sys.make_ready().map_err(failed)?;
         // What we wrote ourselves is no change.
         self.changed();
-        let output = self
+        let (output, from) = self
             .output
             .open()
             .map_err(|e| failed((StartFailure::Transient, e)))?;
@@ -167,6 +175,7 @@ impl Service for CorosyncService {
             &params.paths.conf,
             self.notify.path(),
             &output,
+            from,
             &params.run_dir,
         );
         let process = started.map_err(|e| self.spawn_failed(&e))?;
@@ -198,11 +207,16 @@ impl Service for CorosyncService {
         match process.look(now, limit, literal, &self.output) {
             Look::Ended {
                 exit,
-                meaning,
+                mut meaning,
                 lines,
             } => {
                 if meaning.already_running {
                     check.already_running = true;
+                    self.already_running = true;
+                    let paths = &self.sys.params.paths;
+                    if let Some(who) = Process::rival_text(&paths.bin, &paths.pid) {
+                        meaning.cause = format!("{}: {who}", meaning.cause);
+                    }
                 }
                 check.ended = Some(process.ended(meaning, exit, &lines, now));
                 self.process = None;
@@ -228,7 +242,12 @@ impl Service for CorosyncService {
             self.sys.compare();
         }
         match self.output.cut() {
-            Ok(_) => self.sys.clear_degraded("output"),
+            Ok(cut) => {
+                if let (true, Some(process)) = (cut, &mut self.process) {
+                    process.output_cut();
+                }
+                self.sys.clear_degraded("output");
+            }
             Err(e) => self.sys.set_degraded("output", &e.to_string()),
         }
         self.look_at_space(now);
