@@ -15,7 +15,7 @@ use nix::sys::time::TimeVal;
 use std::fs::{self, Permissions};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,6 +132,8 @@ pub fn group(name: &str) -> Result<u32> {
 pub struct NotifySocket {
     fd: OwnedFd,
     path: PathBuf,
+    /// Device and inode of its file.
+    id: Option<(u64, u64)>,
 }
 
 impl NotifySocket {
@@ -147,6 +149,7 @@ impl NotifySocket {
         let ours = NotifySocket {
             fd,
             path: path.to_path_buf(),
+            id: id_of(path),
         };
         setsockopt(&ours.fd, sockopt::PassCred, &true)
             .map_err(|e| Error::io("listen on", path.display(), &e.into()))?;
@@ -183,6 +186,12 @@ impl NotifySocket {
         }
     }
 
+    /// Whether its file is still there: without it nobody can send to it.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.id.is_some() && id_of(&self.path) == self.id
+    }
+
     /// Where it listens: the child's `NOTIFY_SOCKET`.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -198,8 +207,16 @@ impl AsFd for NotifySocket {
 
 impl Drop for NotifySocket {
     fn drop(&mut self) {
-        remove(&self.path);
+        // Only our own: another one may have been bound in its place.
+        if self.is_there() {
+            remove(&self.path);
+        }
     }
+}
+
+fn id_of(path: &Path) -> Option<(u64, u64)> {
+    let m = fs::symlink_metadata(path).ok()?;
+    Some((m.dev(), m.ino()))
 }
 
 fn pid_of(c: &UnixCredentials) -> Option<Pid> {

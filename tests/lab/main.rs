@@ -12,6 +12,7 @@ mod endings;
 mod exits;
 mod hang;
 mod hold;
+mod housekeeping;
 mod network;
 mod numbers;
 mod restarts;

@@ -2,9 +2,9 @@
 //! broken one outlives us badly).
 
 use crate::error::{Error, Result};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file is cut when it is longer than this many bytes.
@@ -123,6 +123,8 @@ pub fn make_dir(dir: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o755)
         .create(dir)
+        // Whatever the umask.
+        .and_then(|()| std::fs::set_permissions(dir, Permissions::from_mode(0o755)))
         .map_err(|e| Error::io("make", dir.display(), &e))
 }
 

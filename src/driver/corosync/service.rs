@@ -1,7 +1,7 @@
 //! The monitor's half of the driver: adopt, start in three steps, stop, check, housekeeping.
 
 use super::CorosyncSys;
-use super::output::Output;
+use super::output::{self, Output};
 use super::process::{Look, Process};
 use crate::driver::{Check, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
@@ -91,6 +91,22 @@ impl CorosyncService {
         before.is_some_and(|b| b != now)
     }
 
+    /// Somebody may have removed the run directory: the notify socket is made again, and with it the
+    /// record of the process.
+    fn keep_run_dir(&mut self) -> Result<()> {
+        if self.notify.is_there() {
+            return Ok(());
+        }
+        output::make_dir(&self.sys.params.run_dir)?;
+        let path = self.notify.path().to_owned();
+        log::warn!("{} was removed: it is made again", path.display());
+        self.notify = NotifySocket::bind(&path)?;
+        if let Some(process) = &self.process {
+            process.keep();
+        }
+        Ok(())
+    }
+
     fn look_at_space(&mut self, now: Mono) {
         if self.space_at.is_some_and(|at| now.since(at) < SPACE_EVERY) {
             return;
@@ -163,6 +179,8 @@ impl Service for CorosyncService {
     fn start_service(&mut self) -> std::result::Result<Run, StartError> {
         let failed = |(failure, e)| StartError::Failed(failure, e);
         self.sys.make_ready().map_err(failed)?;
+        self.keep_run_dir()
+            .map_err(|e| failed((StartFailure::Transient, e)))?;
         // What we wrote ourselves is no change.
         self.changed();
         let (output, from) = self
@@ -240,6 +258,10 @@ impl Service for CorosyncService {
         let changed = self.changed();
         if changed {
             self.sys.compare();
+        }
+        match self.keep_run_dir() {
+            Ok(()) => self.sys.clear_degraded("run-dir"),
+            Err(e) => self.sys.set_degraded("run-dir", &e.to_string()),
         }
         match self.output.cut() {
             Ok(cut) => {

@@ -173,3 +173,19 @@ fn groups_have_numbers() {
     assert_eq!(e.of_kind(), Kind::Usage);
     assert!(e.to_string().contains("no-such-group"), "{e}");
 }
+
+#[test]
+fn a_notify_socket_whose_file_is_gone_knows_it_and_removes_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify.sock");
+    let first = NotifySocket::bind(&path).unwrap();
+    assert!(first.is_there());
+    fs::remove_file(&path).unwrap();
+    assert!(!first.is_there());
+    let second = NotifySocket::bind(&path).unwrap();
+    assert!(!first.is_there());
+    drop(first);
+    assert!(second.is_there());
+    drop(second);
+    assert!(!path.exists());
+}
