@@ -1,6 +1,6 @@
 //! What others remove, and what the dead leave behind.
 
-use crate::common::{LONG, Lab, until};
+use crate::common::{LONG, Lab, Node, until};
 
 #[test]
 fn a_run_directory_that_is_removed_does_not_keep_corosync_from_being_started_again() {
@@ -28,4 +28,49 @@ fn a_run_directory_that_is_removed_does_not_keep_corosync_from_being_started_aga
         (journal().matches("service.ready").count() == 2).then_some(())
     });
     assert!(!journal().contains("service.start-failed"));
+}
+
+/// The pids that files of corosync in shared memory are named after.
+fn blackboxes(n1: &Node<'_>) -> Vec<i64> {
+    let script = "cd /dev/shm && printf '%s\\n' qb-corosync-*-blackbox-header";
+    let out = n1.sh(script).ok();
+    out.lines()
+        .filter_map(|l| l.split('-').nth(2)?.parse().ok())
+        .collect()
+}
+
+#[test]
+fn what_a_killed_corosync_leaves_in_shared_memory_is_removed_and_nothing_else() {
+    let flags = ["--stable-after", "0", "--poll-interval", "0.2"];
+    let lab = Lab::up("shm", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    // Of a corosync before clusmgr's time; of strangers, the first of them dead too.
+    n1.sh(
+        "cd /dev/shm && touch qb-corosync-32001-blackbox-{data,header} \
+           qb-other-32001-blackbox-data precious && mkdir qb-32002-1-31-abcdef",
+    )
+    .ok();
+    n1.start_daemon(&flags);
+    let mut pid = n1.wait_state("running")["service"]["pid"].as_i64().unwrap();
+    for _ in 0..3 {
+        // A client that is connected, killed with it.
+        let client = n1.spawn("bash -c 'exec corosync-cmapctl -T totem. < <(sleep 900)'");
+        let connected = format!("compgen -G '/dev/shm/qb-{pid}-{client}-*'");
+        until("the client is connected", LONG, || {
+            (n1.sh(&connected).code == 0).then_some(())
+        });
+        n1.run(&["kill", "-9", &client.to_string(), &pid.to_string()])
+            .ok();
+        pid = n1.wait_other(pid);
+    }
+    until("the blackboxes of the dead are gone", LONG, || {
+        (blackboxes(&n1) == [pid]).then_some(())
+    });
+    let left = n1.sh("cd /dev/shm && ls -d *").ok();
+    let wanted = format!(
+        "precious\nqb-32002-1-31-abcdef\nqb-corosync-{pid}-blackbox-data\n\
+         qb-corosync-{pid}-blackbox-header\nqb-other-32001-blackbox-data\n"
+    );
+    assert_eq!(left, wanted);
+    n1.wait_ring(1);
 }

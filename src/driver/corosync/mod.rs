@@ -18,6 +18,7 @@ pub mod process;
 pub mod ready;
 pub mod render;
 pub mod service;
+mod shm;
 pub mod store;
 mod tools;
 pub mod validate;

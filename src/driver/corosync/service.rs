@@ -3,11 +3,13 @@
 use super::CorosyncSys;
 use super::output::{self, Output};
 use super::process::{Look, Process};
+use super::shm::Remains;
 use crate::driver::{Check, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::sys::clock;
 use crate::sys::file::{self, FileId};
+use crate::sys::procfs::Proc;
 use crate::sys::sock::NotifySocket;
 use crate::sys::spawn::{SpawnError, Stage};
 use crate::types::Mono;
@@ -17,8 +19,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often the remains of dead ones are looked for in shared memory, besides after each death.
+const REMAINS_EVERY: Duration = Duration::from_secs(30);
 /// How often the free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(30);
+/// Where libqb keeps its files.
+const SHM: &str = "/dev/shm";
 /// Less than this many bytes free is told.
 const SPACE_LOW: u64 = 16 << 20;
 
@@ -32,6 +38,8 @@ pub struct CorosyncService {
     seen: Option<[Option<FileId>; 3]>,
     space_at: Option<Mono>,
     looked: Mono,
+    remains: Remains,
+    remains_at: Option<Mono>,
     /// The last start ended because another corosync runs.
     already_running: bool,
 }
@@ -50,6 +58,8 @@ impl CorosyncService {
             seen: None,
             space_at: None,
             looked: clock::now(),
+            remains: Remains::new(Path::new(SHM)),
+            remains_at: None,
             already_running: false,
             sys,
         })
@@ -107,15 +117,27 @@ impl CorosyncService {
         Ok(())
     }
 
+    /// Not at the death itself: that is answered first.
+    fn remove_remains(&mut self, now: Mono) {
+        let soon = |at| now.since(at) < REMAINS_EVERY;
+        if self.remains_at.is_some_and(soon) {
+            return;
+        }
+        self.remains_at = Some(now);
+        match self.remains.remove(&Proc::default()) {
+            0 => {}
+            n => log::info!("removed {n} files or directories of dead corosyncs in {SHM}"),
+        }
+    }
+
     fn look_at_space(&mut self, now: Mono) {
         if self.space_at.is_some_and(|at| now.since(at) < SPACE_EVERY) {
             return;
         }
         self.space_at = Some(now);
-        let shm = Path::new("/dev/shm");
         for (reason, path) in [
             ("state-dir-full", self.sys.params.state_dir.as_path()),
-            ("shm-full", shm),
+            ("shm-full", Path::new(SHM)),
         ] {
             match file::free_space(path) {
                 Ok(free) if free < SPACE_LOW => {
@@ -236,6 +258,8 @@ impl Service for CorosyncService {
                         meaning.cause = format!("{}: {who}", meaning.cause);
                     }
                 }
+                self.remains.died(process.pid());
+                self.remains_at = None;
                 check.ended = Some(process.ended(meaning, exit, &lines, now));
                 self.process = None;
                 self.sys.clear_degraded("not-ready");
@@ -272,6 +296,7 @@ impl Service for CorosyncService {
             }
             Err(e) => self.sys.set_degraded("output", &e.to_string()),
         }
+        self.remove_remains(now);
         self.look_at_space(now);
         changed
     }

@@ -1,0 +1,289 @@
+//! What a corosync that was killed leaves in `/dev/shm`, and nobody else removes.
+//!
+//! libqb makes there, for a server S: `qb-corosync-S-blackbox-data` and `-header` (8 MiB), and for
+//! each connection of a client C on descriptor F a directory `qb-S-C-F-XXXXXX`. Removed is only what
+//! has such a name, belongs to us or root, and whose processes are gone; the name of a connection does
+//! not say corosync, so S must be known to have been one.
+
+use crate::sys::procfs::Proc;
+use crate::types::Pid;
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The dead whose remains are to be removed.
+#[derive(Debug)]
+pub struct Remains {
+    dir: PathBuf,
+    dead: BTreeSet<Pid>,
+    /// Nothing is known yet of the dead from before our time: who left a blackbox was a corosync.
+    first: bool,
+}
+
+/// What a name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Blackbox { server: Pid },
+    Connection { server: Pid, client: Option<Pid> },
+}
+
+impl Name {
+    fn server(self) -> Pid {
+        match self {
+            Name::Blackbox { server } | Name::Connection { server, .. } => server,
+        }
+    }
+
+    fn parse(name: &str) -> Option<Name> {
+        let rest = name.strip_prefix("qb-")?;
+        if let Some(rest) = rest.strip_prefix("corosync-") {
+            let pid = rest
+                .strip_suffix("-blackbox-data")
+                .or_else(|| rest.strip_suffix("-blackbox-header"))?;
+            return Some(Name::Blackbox {
+                server: number(pid).and_then(pid_of)?,
+            });
+        }
+        let mut parts = rest.split('-');
+        let (server, client, fd, random) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let whole = parts.next().is_none()
+            && random.len() == 6
+            && random.bytes().all(|b| b.is_ascii_alphanumeric());
+        number(fd)?;
+        // A client of another pid namespace has the number 0.
+        let client = pid_of(number(client)?);
+        let server = number(server).and_then(pid_of)?;
+        whole.then_some(Name::Connection { server, client })
+    }
+}
+
+/// A number as printf's `%d` writes it.
+fn number(digits: &str) -> Option<i32> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    let canonical = digits == "0" || !digits.starts_with('0');
+    (plain && canonical).then(|| digits.parse().ok()).flatten()
+}
+
+fn pid_of(number: i32) -> Option<Pid> {
+    (number > 0).then_some(Pid(number))
+}
+
+impl Remains {
+    /// Those in a directory.
+    #[must_use]
+    pub fn new(dir: &Path) -> Remains {
+        Remains {
+            dir: dir.to_owned(),
+            dead: BTreeSet::new(),
+            first: true,
+        }
+    }
+
+    /// A corosync of ours has ended.
+    pub fn died(&mut self, pid: Pid) {
+        self.dead.insert(pid);
+    }
+
+    /// Removes what can be removed now; gives how many files and directories that were. What waits for
+    /// a client that still lives is removed by a later call.
+    pub fn remove(&mut self, proc: &Proc) -> usize {
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return 0;
+        };
+        // As far as that can be told: who cannot be looked at counts as living.
+        let lives = |pid| !matches!(proc.read_stat(pid), Ok(None));
+        let found: Vec<(PathBuf, Name)> = entries
+            .flatten()
+            .filter_map(|e| Some((e.path(), Name::parse(e.file_name().to_str()?)?)))
+            .filter(|(_, name)| !lives(name.server()))
+            .collect();
+        if std::mem::take(&mut self.first) {
+            self.dead.extend(found.iter().filter_map(|(_, name)| {
+                matches!(name, Name::Blackbox { .. }).then_some(name.server())
+            }));
+        }
+        let mut removed = 0;
+        let mut left = BTreeSet::new();
+        for (path, name) in found {
+            let server = name.server();
+            if !self.dead.contains(&server) {
+                continue;
+            }
+            let gone = match name {
+                Name::Blackbox { .. } => remove_file(&path),
+                Name::Connection { client, .. } => {
+                    !client.is_some_and(lives) && remove_connection(&path)
+                }
+            };
+            if gone {
+                removed += 1;
+            } else {
+                left.insert(server);
+            }
+        }
+        // The number may become another server's.
+        self.dead = left;
+        removed
+    }
+}
+
+/// Ours or root's; of the thing itself, never of what a link points to.
+fn own(path: &Path) -> Option<Metadata> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    (meta.uid() == 0 || meta.uid() == nix::unistd::geteuid().as_raw()).then_some(meta)
+}
+
+fn remove_file(path: &Path) -> bool {
+    own(path).is_some_and(|m| m.is_file()) && fs::remove_file(path).is_ok()
+}
+
+/// Only its owner can put anything in the place of such a directory, or of what is in it.
+fn remove_connection(path: &Path) -> bool {
+    if !own(path).is_some_and(|m| m.is_dir()) {
+        return false;
+    }
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b"qb-") {
+            remove_file(&entry.path());
+        }
+    }
+    fs::remove_dir(path).is_ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_names_that_libqb_makes_for_corosync_are_read() {
+        let pid = |n| Pid(n);
+        for kind in ["data", "header"] {
+            let name = Name::parse(&format!("qb-corosync-64-blackbox-{kind}"));
+            assert_eq!(name, Some(Name::Blackbox { server: pid(64) }));
+        }
+        for (name, client) in [
+            ("qb-64-70-31-a0Zb9c", Some(pid(70))),
+            ("qb-64-0-31-a0Zb9c", None),
+        ] {
+            let server = pid(64);
+            assert_eq!(Name::parse(name), Some(Name::Connection { server, client }));
+        }
+        for name in [
+            "qb-other-64-blackbox-data",
+            "qb-corosync-64-blackbox-data2",
+            "qb-corosync--64-blackbox-data",
+            "qb-corosync-064-blackbox-data",
+            "qb-corosync-0-blackbox-data",
+            "qb-corosync-99999999999-blackbox-data",
+            "qb-corosync-64-blackbox",
+            "qb-64-70-31-a0Zb9",
+            "qb-64-70-31-a0Zb9c-x",
+            "qb-64-70-31-a0/b9c",
+            "qb-64-70--a0Zb9c",
+            "qb-+64-70-31-a0Zb9c",
+            "qb-64-70-a0Zb9c",
+            "xqb-64-70-31-a0Zb9c",
+            "qb-",
+        ] {
+            assert_eq!(Name::parse(name), None, "{name}");
+        }
+    }
+
+    /// A made /dev/shm, and a made proc in which 1 and 70 live.
+    fn bed() -> (tempfile::TempDir, Remains, Proc) {
+        let dir = tempfile::tempdir().unwrap();
+        let shm = dir.path().join("shm");
+        fs::create_dir(&shm).unwrap();
+        for pid in [1, 70] {
+            let of = dir.path().join(format!("proc/{pid}"));
+            fs::create_dir_all(&of).unwrap();
+            let zeros = " 0".repeat(18);
+            fs::write(of.join("stat"), format!("{pid} (x) S{zeros} 9\n")).unwrap();
+        }
+        let proc = Proc::at(dir.path().join("proc"));
+        (dir, Remains::new(&shm), proc)
+    }
+
+    fn file(of: &Remains, name: &str) {
+        fs::write(of.dir.join(name), "x").unwrap();
+    }
+
+    fn connection(of: &Remains, name: &str) {
+        fs::create_dir(of.dir.join(name)).unwrap();
+        file(of, &format!("{name}/qb-request-cmap-data"));
+        file(of, &format!("{name}/qb-event-cmap-header"));
+    }
+
+    fn names(of: &Remains) -> Vec<String> {
+        let mut all: Vec<String> = fs::read_dir(&of.dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn at_first_the_blackbox_tells_who_was_a_corosync_and_later_only_our_own_dead_count() {
+        let (_dir, mut it, proc) = bed();
+        for name in [
+            "qb-corosync-64-blackbox-data",
+            "qb-corosync-64-blackbox-header",
+            "qb-corosync-70-blackbox-data",
+            "qb-other-64-blackbox-data",
+        ] {
+            file(&it, name);
+        }
+        connection(&it, "qb-64-66-31-aaaaaa");
+        connection(&it, "qb-65-66-31-aaaaaa");
+        assert_eq!(it.remove(&proc), 3);
+        let left = [
+            "qb-65-66-31-aaaaaa",
+            "qb-corosync-70-blackbox-data",
+            "qb-other-64-blackbox-data",
+        ];
+        assert_eq!(names(&it), left, "a living one's and a stranger's stay");
+        file(&it, "qb-corosync-80-blackbox-data");
+        assert_eq!(it.remove(&proc), 0, "not ours");
+        it.died(Pid(80));
+        assert_eq!(it.remove(&proc), 1);
+        assert_eq!(names(&it), left);
+    }
+
+    #[test]
+    fn a_connection_waits_for_its_client() {
+        let (dir, mut it, proc) = bed();
+        it.died(Pid(64));
+        connection(&it, "qb-64-70-31-aaaaaa");
+        assert_eq!(it.remove(&proc), 0);
+        fs::remove_dir_all(dir.path().join("proc/70")).unwrap();
+        assert_eq!(it.remove(&proc), 1);
+        assert_eq!(names(&it), Vec::<String>::new());
+        assert!(it.dead.is_empty(), "the number is free again");
+    }
+
+    #[test]
+    fn links_and_what_is_not_libqbs_stay() {
+        let (dir, mut it, proc) = bed();
+        let outside = dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("qb-precious"), "x").unwrap();
+        symlink(&outside, it.dir.join("qb-64-66-31-aaaaaa")).unwrap();
+        symlink(
+            outside.join("qb-precious"),
+            it.dir.join("qb-corosync-64-blackbox-data"),
+        )
+        .unwrap();
+        connection(&it, "qb-64-66-32-aaaaaa");
+        file(&it, "qb-64-66-32-aaaaaa/notes");
+        it.died(Pid(64));
+        assert_eq!(it.remove(&proc), 0);
+        assert!(outside.join("qb-precious").exists());
+        assert_eq!(names(&it).len(), 3);
+        assert!(it.dir.join("qb-64-66-32-aaaaaa/notes").exists());
+    }
+}
