@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::time::TimeSpec;
+use parking_lot::Mutex;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs::File;
@@ -115,6 +116,12 @@ pub struct Child {
 /// How long the way from fork to exec may take. A binary on a dead network file system is the case.
 const EXEC_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a failed child may take to end after SIGKILL.
+const REAP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Children that took longer. They keep their numbers until they are reaped, at a later spawn.
+static LEFT: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
 /// The stack of a child until exec, in bytes; it needs a few hundred.
 const STACK: usize = 64 << 10;
 
@@ -155,7 +162,7 @@ fn push_var(env: &mut Vec<CString>, name: &[u8], value: &[u8]) {
 }
 
 /// Forks and execs. Returns when the new program runs, or says where it failed; a failed child is
-/// reaped. The child has its own session, no signal blocked or ignored, and no descriptor of ours.
+/// reaped, at once or if it does not end in time by a later call. The child has its own session, no signal blocked or ignored, and no descriptor of ours.
 ///
 /// The fork is a vfork: the child borrows our memory until exec, on a stack of its own, while this
 /// thread stands still. Nothing is copied, which is most of the time that a fork takes.
@@ -192,6 +199,7 @@ fn spawn_within(program: &Program<'_>, deadline: Duration) -> Result<Child, Spaw
         failed: AtomicI32::new(0),
         errno: AtomicI32::new(0),
     };
+    reap_left();
     let begin = Instant::now();
     let pid = vfork(&prepared).map_err(|e| fail(Stage::Fork, e))?;
     let late = begin.elapsed() >= deadline;
@@ -205,9 +213,43 @@ fn spawn_within(program: &Program<'_>, deadline: Duration) -> Result<Child, Spaw
     };
     // SAFETY: the number is our own unreaped child's; nobody else can have it.
     unsafe { libc::kill(pid.0, libc::SIGKILL) };
-    // SAFETY: waits for exactly this child, which cannot survive SIGKILL; no status wanted.
-    unsafe { libc::waitpid(pid.0, std::ptr::null_mut(), 0) };
+    if !reap_within(pid, REAP_DEADLINE) {
+        log::error!(
+            "pid {pid} was killed before it had executed {}, and has not ended within {REAP_DEADLINE:?}; \
+             it is reaped when it ends",
+            program.exe.display()
+        );
+        LEFT.lock().push(pid);
+    }
     Err(failed)
+}
+
+/// Reaps a child of ours that has ended; false while it has not.
+fn reap_one(pid: Pid) -> bool {
+    // SAFETY: waits for exactly this child, no status wanted; does not block.
+    let r = unsafe { libc::waitpid(pid.0, std::ptr::null_mut(), libc::WNOHANG) };
+    r != 0 && Errno::result(r) != Err(Errno::EINTR)
+}
+
+/// Reaps a child that was killed; false if it has not ended in time, as in a call to a dead network
+/// file system. By polling: there may be no descriptor to be had.
+fn reap_within(pid: Pid, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    let mut step = Duration::from_micros(200);
+    while !reap_one(pid) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        ready::wait_any(&[], step.min(left));
+        step = (step * 2).min(Duration::from_millis(50));
+    }
+    true
+}
+
+/// Reaps those who were left behind and have ended since.
+fn reap_left() {
+    LEFT.lock().retain(|pid| !reap_one(*pid));
 }
 
 /// Whether a child that was late is at its end, and not at work in its new program. The kernel lets the
@@ -444,6 +486,31 @@ mod tests {
             errno: Errno::ETIMEDOUT,
         };
         assert_eq!(e, late);
+    }
+
+    #[test]
+    fn a_child_that_does_not_end_is_waited_for_within_bounds_and_reaped_later() {
+        let out = tempfile::tempfile().unwrap();
+        // It was not killed at all: as good as a child that SIGKILL does not reach.
+        let child = run(Path::new("/bin/sleep"), &["sleep", "60"], &out).unwrap();
+        let begin = Instant::now();
+        assert!(!reap_within(child.pid, Duration::from_millis(100)));
+        let took = begin.elapsed();
+        assert!(took >= Duration::from_millis(100), "{took:?}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        LEFT.lock().push(child.pid);
+        reap_left();
+        assert!(LEFT.lock().contains(&child.pid));
+        child
+            .pidfd
+            .signal(nix::sys::signal::Signal::SIGKILL)
+            .unwrap();
+        ready::wait_any(&[child.pidfd.as_fd()], Duration::from_secs(20));
+        run(Path::new("/bin/true"), &["true"], &out)
+            .map(|c| reap(&c))
+            .unwrap();
+        assert!(!LEFT.lock().contains(&child.pid));
+        assert!(!Path::new(&format!("/proc/{}", child.pid)).exists());
     }
 
     #[test]
