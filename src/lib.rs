@@ -12,7 +12,7 @@
 //! F1  sys/      all unsafe code and all OS calls: procfs spawn pidfd signal daemon pidfile file sock …
 //! F2  event  policy  wire  journal  persist    queues, restart policy, protocol; files of our own
 //! F3  driver/   mod (the traits)  corosync/{model,parse,render,validate,authkey: pure;
-//!               store: take-over and drift; process, output, exit; service: the monitor's half}
+//!               store: take-over and drift; process, output, exit, shm; service: the monitor's half}
 //!               table (the only file that names all drivers)
 //! F4  mgr/      state (pure state machine)  monitor (the thread)  publish (events)  mod (ClusMgr)
 //! F5  service/  dispatch  local and its connections
