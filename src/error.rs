@@ -108,13 +108,27 @@ impl Error {
     /// An error of the operating system, in its words and with its number.
     pub fn io(op: impl Into<String>, object: impl fmt::Display, err: &io::Error) -> Error {
         let e = Error::new(op, object, err);
+        // These two have no kind of their own in the oldest Rust that builds this.
+        match err.raw_os_error() {
+            Some(libc::ELOOP) => {
+                return e.hint("remove the symbolic link there, or name another place");
+            }
+            Some(libc::ENAMETOOLONG) => return e.hint("name a shorter path"),
+            _ => {}
+        }
         match err.kind() {
             io::ErrorKind::StorageFull => e.hint("free some space there"),
             io::ErrorKind::ReadOnlyFilesystem => {
                 e.hint("remount it read-write, or name another place")
             }
             io::ErrorKind::PermissionDenied => e.hint("check owner and mode, or run as root"),
-            io::ErrorKind::NotADirectory => e.hint("name a place that lies in a directory"),
+            io::ErrorKind::NotADirectory => {
+                e.hint("move the file away that stands for a directory, or name another place")
+            }
+            io::ErrorKind::IsADirectory => e.hint("move the directory away, or name another place"),
+            io::ErrorKind::AlreadyExists => {
+                e.hint("move away what is there, or name another place")
+            }
             _ => e,
         }
     }
@@ -175,6 +189,24 @@ mod tests {
             e.to_string(),
             "write /etc/x: No space left; free some space"
         );
+    }
+
+    #[test]
+    fn what_a_path_can_be_wrong_with_has_an_advice() {
+        for (number, advice) in [
+            (libc::EISDIR, "move the directory away"),
+            (libc::ENOTDIR, "move the file away"),
+            (libc::EEXIST, "move away what is there"),
+            (libc::ELOOP, "symbolic link"),
+            (libc::ENAMETOOLONG, "shorter"),
+            (libc::EACCES, "run as root"),
+            (libc::ENOSPC, "free some space"),
+            (libc::EROFS, "read-write"),
+        ] {
+            let e = Error::io("open", "/x", &io::Error::from_raw_os_error(number)).to_string();
+            let (_, hint) = e.split_once("; ").unwrap_or_default();
+            assert!(hint.contains(advice), "{e}");
+        }
     }
 
     #[test]

@@ -89,6 +89,12 @@ pub const STATE_DIR: &str = "/var/lib/clusmgr";
 pub const RUN_DIR: &str = "/run/clusmgr";
 /// The local service, below the run directory.
 pub const SOCKET_NAME: &str = "clusmgr.sock";
+/// Where corosync says READY=1, below the run directory.
+pub const NOTIFY_NAME: &str = "notify.sock";
+/// The lock of the state directory, in it.
+pub const LOCK_NAME: &str = "clusmgr.lock";
+/// Where the locks of corosync's files are: writable where `/etc` is not, and gone after a boot.
+pub const LOCK_DIR: &str = "/run";
 /// The daemon's pid file, below the run directory.
 pub const PID_NAME: &str = "clusmgr.pid";
 

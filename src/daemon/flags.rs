@@ -4,7 +4,7 @@ use crate::driver::table::DRIVERS;
 use crate::error::{Error, Kind, Result};
 use crate::paths::{self, CorosyncPaths};
 use crate::policy::Policy;
-use crate::sys::host;
+use crate::sys::{host, sock};
 use getopts::{Matches, Options};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -191,6 +191,10 @@ fn options() -> Options {
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Asked> {
     let options = options();
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(at) = args.iter().position(|a| a.to_str().is_none()) {
+        let object = format!("argument {} ({})", at + 1, args[at].to_string_lossy());
+        return Err(usage("read", &object, "it is not UTF-8"));
+    }
     let found = options
         .parse(&args)
         .map_err(|e| usage("read", "the command line", &e.to_string()))?;
@@ -248,6 +252,19 @@ fn flags(found: &Matches) -> Result<Flags> {
             "it must be at least 0.01 s",
         ));
     }
+    let socket = absolute(found, "socket")?.unwrap_or_else(|| run_dir.join(paths::SOCKET_NAME));
+    fits(&run_dir.join(paths::NOTIFY_NAME), "run-dir")?;
+    let flag = if found.opt_present("socket") {
+        "socket"
+    } else {
+        "run-dir"
+    };
+    fits(&socket, flag)?;
+    let stable_after = secs(found, "stable-after")?.unwrap_or(default.stable_after);
+    if stable_after < Duration::from_millis(100) {
+        let cause = "it must be at least 0.1 s: else no crash loop is ever slowed down";
+        return Err(usage("use", "--stable-after", cause));
+    }
     let facility = found.opt_str("facility").unwrap_or_else(|| "daemon".into());
     crate::log::facility(&facility)?;
     Ok(Flags {
@@ -258,7 +275,7 @@ fn flags(found: &Matches) -> Result<Flags> {
         corosync: corosync_paths(found)?,
         state_dir: absolute(found, "state-dir")?.unwrap_or_else(|| paths::STATE_DIR.into()),
         pid_file: absolute(found, "pid-file")?.unwrap_or_else(|| run_dir.join(paths::PID_NAME)),
-        socket: absolute(found, "socket")?.unwrap_or_else(|| run_dir.join(paths::SOCKET_NAME)),
+        socket,
         run_dir,
         group: found.opt_str("group").unwrap_or_else(|| "root".into()),
         standalone: found.opt_present("standalone"),
@@ -266,7 +283,7 @@ fn flags(found: &Matches) -> Result<Flags> {
             restart_delay: secs(found, "restart-delay")?.unwrap_or(default.restart_delay),
             restart_limit,
             restart_window,
-            stable_after: secs(found, "stable-after")?.unwrap_or(default.stable_after),
+            stable_after,
             stop_timeout: secs(found, "stop-timeout")?.unwrap_or(default.stop_timeout),
             retry_first,
             retry_max,
@@ -316,6 +333,20 @@ fn absolute(found: &Matches, flag: &str) -> Result<Option<PathBuf>> {
     std::path::absolute(&value)
         .map(Some)
         .map_err(|e| Error::io("use", format!("--{flag} {value}"), &e))
+}
+
+/// Whether the kernel can bind a socket to a path: told before anything is made.
+fn fits(path: &Path, flag: &str) -> Result<()> {
+    if path.as_os_str().len() <= sock::PATH_MAX {
+        return Ok(());
+    }
+    let cause = format!(
+        "the socket {} would have more than the {} bytes that a socket's path may have",
+        path.display(),
+        sock::PATH_MAX
+    );
+    let e = Error::new("use", format!("--{flag}"), cause).kind(Kind::Usage);
+    Err(e.hint(format_args!("name a shorter one with --{flag}")))
 }
 
 /// Ten years: more is a slip, and less than every clock's limit.
@@ -372,98 +403,16 @@ fn limit(found: &Matches) -> Result<Option<(u32, Duration)>> {
         .map_or((text.as_str(), None), |(n, w)| (n, Some(w)));
     let window = window.map_or(Some(Policy::default().restart_window), parse_secs);
     match (n.parse(), window) {
-        (Ok(n), Some(window)) => Ok(Some((n, window))),
+        (Ok(0), Some(window)) => Ok(Some((0, window))),
+        // In a shorter time there are never so many deaths.
+        (Ok(n), Some(window)) if window >= Duration::from_secs(1) => Ok(Some((n, window))),
         _ => Err(usage(
             "use",
             &format!("--restart-limit {text}"),
-            "it must be N/SECS, as 5/60; 0 for never",
+            "it must be N/SECS, as 5/60, SECS from 1 on; 0 for never",
         )),
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn run(args: &[&str]) -> Result<Flags> {
-        match read(args.iter().map(OsString::from))? {
-            Asked::Run(flags) => Ok(*flags),
-            Asked::Print(text) => unreachable!("{text}"),
-        }
-    }
-
-    #[test]
-    fn without_flags_the_defaults_are_those_of_the_readme() {
-        let f = run(&[]).unwrap();
-        assert_eq!(f.driver, "corosync");
-        assert_eq!(f.socket, Path::new("/run/clusmgr/clusmgr.sock"));
-        assert_eq!(f.pid_file, Path::new("/run/clusmgr/clusmgr.pid"));
-        assert_eq!(f.policy, Policy::default());
-        assert_eq!(f.hang_timeout, Some(Duration::from_secs(5)));
-        assert_eq!(f.poll_interval, Duration::from_secs(1));
-    }
-
-    #[test]
-    fn the_run_directory_moves_socket_and_pid_file() {
-        let f = run(&["-R", "/x", "-s", "/y/s"]).unwrap();
-        assert_eq!(f.pid_file, Path::new("/x/clusmgr.pid"));
-        assert_eq!(f.socket, Path::new("/y/s"));
-    }
-
-    #[test]
-    fn values_are_checked_and_named_in_the_error() {
-        for (args, object) in [
-            (["--poll-interval", "x"], "use --poll-interval x"),
-            (["--poll-interval", "0"], "use --poll-interval"),
-            (["--stop-timeout", "-1"], "use --stop-timeout -1"),
-            (["--stop-timeout", "inf"], "use --stop-timeout inf"),
-            (["--restart-limit", "a/b"], "use --restart-limit a/b"),
-            (
-                ["--standalone-retry", "60:30"],
-                "use --standalone-retry 60:30",
-            ),
-            (["--standalone-retry", "0"], "use --standalone-retry 0"),
-            (["--layout", "other"], "use --layout other"),
-            (["--facility", "nowhere"], "nowhere"),
-            (["--nonsense", "x"], "read the command line"),
-            (["a", "b"], "read the command line"),
-        ] {
-            let e = run(&args).unwrap_err();
-            assert_eq!(e.of_kind(), Kind::Usage, "{e}");
-            assert!(e.to_string().contains(object), "{e}");
-        }
-    }
-
-    #[test]
-    fn limits_and_retries_are_read() {
-        let f = run(&[
-            "--restart-limit",
-            "0",
-            "--standalone-retry",
-            "0.5:2",
-            "--hang-timeout",
-            "0",
-        ])
-        .unwrap();
-        assert_eq!(f.policy.restart_limit, 0);
-        assert_eq!(f.policy.retry_first, Duration::from_millis(500));
-        assert_eq!(f.policy.retry_max, Duration::from_secs(2));
-        assert_eq!(f.hang_timeout, None);
-    }
-
-    #[test]
-    fn a_layout_gives_all_paths_and_a_flag_replaces_one() {
-        let f = run(&["--layout", "ddr", "--authkey", "/k"]).unwrap();
-        assert_eq!(f.corosync.bin, Path::new("/ddr/bin/corosync"));
-        assert_eq!(
-            f.corosync.conf,
-            Path::new("/ddr/var/corosync/etc/corosync/corosync.conf")
-        );
-        assert_eq!(
-            f.corosync.pid,
-            Path::new("/ddr/var/corosync/var/run/corosync.pid")
-        );
-        assert_eq!(f.corosync.authkey, Path::new("/k"));
-    }
-}
+mod tests;

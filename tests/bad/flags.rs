@@ -67,6 +67,7 @@ fn a_value_out_of_range() {
     }
     for (flag, values, wanted) in [
         ("--poll-interval", &["0", "0.001"][..], "at least 0.01"),
+        ("--stable-after", &["0", "0.09"], "at least 0.1"),
         (
             "--standalone-retry",
             &["", "x", "0", "5:", "60:30", "1:1e300", "-1:5"],
@@ -74,7 +75,17 @@ fn a_value_out_of_range() {
         ),
         (
             "--restart-limit",
-            &["", "x", "5/", "/60", "-1/60", "5/-1", "4294967296/60"],
+            &[
+                "",
+                "x",
+                "5/",
+                "/60",
+                "-1/60",
+                "5/-1",
+                "4294967296/60",
+                "5/0",
+                "5/0.5",
+            ],
             "N/SECS",
         ),
     ] {
@@ -110,6 +121,32 @@ fn an_unknown_name_of_a_group_a_facility_or_a_layout() {
             refused(&ran, "clusmgr", 2, &["nowhere", advice]);
         }
     }
+    before.is_so_still(&n1);
+}
+
+#[test]
+fn a_path_that_is_too_long_or_no_text() {
+    let lab = Lab::up("bad-long", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    let run = format!("/tmp/{}", "r".repeat(91));
+    let socket = format!("/tmp/{}", "s".repeat(103));
+    for flags in [&["-f"][..], &["-t"], &[]] {
+        for (flag, value, name) in [("-R", &run, "--run-dir"), ("-s", &socket, "--socket")] {
+            let words = [&["clusmgr", flag, value], flags].concat();
+            let advice = format!("name a shorter one with {name}");
+            refused(&n1.run(&words), "clusmgr", 2, &["107 bytes", &advice]);
+        }
+        let long = format!("/tmp/{}", "d".repeat(300));
+        let words = [&["clusmgr", "-R", "/tmp/r", "-S", &long], flags].concat();
+        let ran = n1.run(&words);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let advice = "name a shorter one with --state-dir";
+        assert!(ran.err.contains(advice), "{ran:?}");
+    }
+    assert!(!n1.file("/tmp/r").exists() && !n1.file(&run).exists());
+    let ran = n1.sh("clusmgr -S $'\\xff'");
+    refused(&ran, "clusmgr", 2, &["argument 2", "not UTF-8", "--help"]);
     before.is_so_still(&n1);
 }
 

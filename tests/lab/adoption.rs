@@ -10,7 +10,7 @@ const UNKNOWN: &str = "unknown: it was adopted, and the kernel tells its status 
 
 #[test]
 fn a_corosync_is_adopted_after_kill_9_of_clusmgr_and_after_quit_and_its_death_is_answered() {
-    let flags = ["--stable-after", "0"];
+    let flags = ["--stable-after", "0.1"];
     let lab = Lab::up("adoption", "2", &flags);
     let n1 = lab.node(1);
     n1.wait_ring(2);
@@ -51,7 +51,7 @@ fn a_corosync_is_adopted_after_kill_9_of_clusmgr_and_after_quit_and_its_death_is
 fn a_hang_of_an_adopted_corosync_ends_it_too() {
     let flags = [
         "--stable-after",
-        "0",
+        "0.1",
         "--hang-timeout",
         "1",
         "--poll-interval",
@@ -202,7 +202,7 @@ fn a_corosync_in_a_child_pid_namespace_is_neither_adopted_nor_signalled() {
             .then_some(())
     });
 
-    n1.start_daemon(&["--poll-interval", "0.2", "--stable-after", "0"]);
+    n1.start_daemon(&["--poll-interval", "0.2", "--stable-after", "0.1"]);
     let s = n1.wait_state("running");
     assert_eq!(s["service"]["adopted"], false);
     assert_ne!(s["service"]["pid"], other);

@@ -9,7 +9,7 @@ const KEY: &str = "/etc/corosync/authkey";
 /// No retry in the time of a test: what brings corosync back is the change.
 const FLAGS: [&str; 6] = [
     "--stable-after",
-    "0",
+    "0.1",
     "--poll-interval",
     "0.2",
     "--standalone-retry",

@@ -35,7 +35,7 @@ fn a_term_from_outside_is_a_failure_and_is_answered_by_a_restart() {
 
 #[test]
 fn an_end_by_cfgtool_is_an_administrators_act_and_is_answered_by_a_restart() {
-    let lab = Lab::up("cfgtool-k", "2", &["--stable-after", "0"]);
+    let lab = Lab::up("cfgtool-k", "2", &["--stable-after", "0.1"]);
     let (n1, n2) = (lab.node(1), lab.node(2));
     n1.wait_ring(2);
     n2.wait_state("running");
@@ -60,7 +60,7 @@ fn permanent(name: &str, break_it: fn(&str) -> String, code: i64, cause: &str, w
     // No retry comes in the time of this test: what brings it back is the change alone.
     let flags = [
         "--stable-after",
-        "0",
+        "0.1",
         "--standalone-retry",
         "600",
         "--poll-interval",

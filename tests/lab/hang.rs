@@ -13,7 +13,7 @@ fn a_corosync_stopped_for_longer_than_the_hang_timeout_is_killed_and_replaced() 
         "--hang-timeout",
         "1",
         "--stable-after",
-        "0",
+        "0.1",
         "--poll-interval",
         "0.2",
     ];

@@ -61,7 +61,7 @@ fn connected(node: &Node<'_>, link: u32) -> Vec<bool> {
 
 #[test]
 fn a_node_that_is_cut_off_loses_quorum_and_regains_it_after_heal_and_nobody_is_restarted() {
-    let lab = Lab::up("cut", "3", &["--stable-after", "0"]);
+    let lab = Lab::up("cut", "3", &["--stable-after", "0.1"]);
     for k in 1..=3 {
         lab.node(k).wait_ring(3);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 fn event_numbers_have_no_gap_and_no_repeat_across_kill_9_of_clusmgr_in_the_middle_of_things() {
     let flags = [
         "--stable-after",
-        "0",
+        "0.1",
         "--poll-interval",
         "0.1",
         "--restart-limit",
