@@ -1,6 +1,7 @@
 //! The daemon: flags, start and stop in order, signals.
 
 mod flags;
+mod locks;
 mod serve;
 mod start;
 mod supervisor;

@@ -1,12 +1,12 @@
 //! The running daemon: the main thread's signals, and the end, in the reverse order of the start.
 
+use super::locks::Locks;
 use super::supervisor;
 use crate::driver::change::{Request, What};
 use crate::event::{Kind, Note, Severity};
 use crate::log as cm_log;
 use crate::mgr::Manager;
 use crate::mgr::state::Input;
-use crate::sys::pidfile::PidFile;
 use crate::sys::signal::Signals;
 use crate::sys::sock;
 use nix::sys::signal::Signal;
@@ -28,7 +28,7 @@ pub(super) struct Daemon {
     pub(super) stop_timeout: Duration,
     pub(super) poll_interval: Duration,
     pub(super) socket: PathBuf,
-    pub(super) pid_file: PidFile,
+    pub(super) locks: Locks,
 }
 
 impl Daemon {
@@ -55,7 +55,7 @@ impl Daemon {
         data.evt_public_queue().close();
         join("cm-events", self.events);
         self.log.shutdown();
-        drop(self.pid_file);
+        drop(self.locks);
     }
 
     /// Serves until the monitor has ended; true if corosync is left as it is.

@@ -1,6 +1,7 @@
 //! Start, in order: what is begun first ends last.
 
 use super::flags::Flags;
+use super::locks::Locks;
 use super::serve::Daemon;
 use super::supervisor;
 use crate::driver::{DriverOps, Params, table};
@@ -13,17 +14,15 @@ use crate::mgr::state::Hold;
 use crate::mgr::{self, Kept, Manager, publish};
 use crate::service::local::LocalService;
 use crate::sys::daemon::{self, ReadyPipe};
-use crate::sys::file;
-use crate::sys::pidfile::PidFile;
 use crate::sys::procfs::Proc;
 use crate::sys::signal::Signals;
 use crate::sys::sock;
 use crate::sys::wake::Waker;
+use crate::sys::{file, host};
 use log::LevelFilter;
 use nix::errno::Errno;
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -64,7 +63,7 @@ pub(super) fn test(flags: &Flags) -> Result<()> {
 }
 
 fn privileged() -> Result<()> {
-    if nix::unistd::geteuid().is_root() {
+    if host::own_uid() == 0 {
         return Ok(());
     }
     Err(Error::new(
@@ -96,7 +95,8 @@ pub(super) fn serve(flags: &Flags) -> Result<()> {
     let op = table::find(&flags.driver)?;
     privileged()?;
     let group = sock::group(&flags.group)?;
-    make_dir(&flags.run_dir, 0o755, "--run-dir")?;
+    writable(&flags.state_dir, "--state-dir")?;
+    let made = make_dir(&flags.run_dir, 0o755, "--run-dir")?;
     // Before the first thread, and before anything is opened.
     let pipe = if flags.foreground {
         None
@@ -112,6 +112,7 @@ pub(super) fn serve(flags: &Flags) -> Result<()> {
             Ok(())
         }
         Err(e) => {
+            file::unmake_dirs(&made);
             if let Some(pipe) = pipe {
                 tell_parent(pipe, &e);
             }
@@ -124,31 +125,30 @@ fn tell_parent(pipe: ReadyPipe, e: &Error) {
     pipe.failed(e.of_kind().exit_code(), &e.to_string());
 }
 
-/// A directory of ours, writable; made if it is not there.
-fn make_dir(path: &Path, mode: u32, flag: &str) -> Result<()> {
+/// A directory of ours, writable; made if it is not there. Gives what was made.
+fn make_dir(path: &Path, mode: u32, flag: &str) -> Result<Vec<PathBuf>> {
     writable(path, flag)?;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|e| Error::io("create", path.display(), &e))
+    file::make_dir(path, mode)
 }
 
 /// Whether a directory, or what of its path is there, is one and can be written to.
 fn writable(path: &Path, flag: &str) -> Result<()> {
-    let fail = |e: Errno| {
-        let e = std::io::Error::from(e);
-        let known = e.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
+    let fail = |errno: Errno| {
+        let e = std::io::Error::from(errno);
         let error = Error::io("write to", path.display(), &e);
-        if known {
-            return error;
+        match errno {
+            Errno::EROFS => error,
+            Errno::ENAMETOOLONG => error.hint(format_args!("name a shorter one with {flag}")),
+            Errno::ELOOP => error.hint(format_args!(
+                "remove the symbolic link there, or name another with {flag}"
+            )),
+            _ => error.hint(format_args!(
+                "make it a directory of root's, or name another with {flag}"
+            )),
         }
-        error.hint(format_args!(
-            "make it a directory of root's, or name another with {flag}"
-        ))
     };
     for at in path.ancestors() {
-        match nix::unistd::access(at, nix::unistd::AccessFlags::W_OK) {
+        match file::writable(at) {
             Ok(()) if at.is_dir() => return Ok(()),
             Ok(()) => return Err(fail(Errno::ENOTDIR)),
             Err(Errno::ENOENT) => {}
@@ -160,9 +160,13 @@ fn writable(path: &Path, flag: &str) -> Result<()> {
 
 fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
     let signals = Signals::block()?;
-    let pid_file = PidFile::take(&flags.pid_file)?;
-    // Now that no other clusmgr can be writing there: a second one leaves no trace.
-    make_dir(&flags.state_dir, 0o700, "--state-dir")?;
+    let mut locks = Locks::take(flags)?;
+    let made = make_dir(&flags.state_dir, 0o700, "--state-dir")?;
+    // Before anything is written there: a second clusmgr leaves no trace.
+    if let Err(e) = locks.take_state(&flags.state_dir) {
+        file::unmake_dirs(&made);
+        return Err(e);
+    }
     file::clean_temps(&flags.state_dir)?;
     file::clean_temps(&flags.run_dir)?;
     let log = cm_log::start(log_target(flags)?, log_level(flags))?;
@@ -175,7 +179,7 @@ fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
             stop_timeout: flags.policy.stop_timeout,
             poll_interval: flags.poll_interval,
             socket: flags.socket.clone(),
-            pid_file,
+            locks,
         }),
         Err(e) => {
             if !flags.foreground {

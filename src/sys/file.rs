@@ -6,10 +6,11 @@
 
 use crate::error::{Error, Result};
 use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// How the name of every temporary file begins; 16 hexadecimal digits follow.
@@ -244,6 +245,72 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(Errno::ELOOP.into())
+}
+
+/// A path without symbolic links, also where the file itself is not there yet; as it is where it
+/// cannot be told.
+#[must_use]
+pub fn real_path(path: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(path) {
+        return real;
+    }
+    match (parent(path).canonicalize(), path.file_name()) {
+        (Ok(dir), Some(name)) => dir.join(name),
+        _ => path.to_path_buf(),
+    }
+}
+
+/// Whether this process may run a file (`access(2)`, `X_OK`).
+///
+/// # Errors
+/// Those of access(2).
+pub fn executable(path: &Path) -> std::result::Result<(), Errno> {
+    access(path, AccessFlags::X_OK)
+}
+
+/// Whether this process may write to what is at a path (`access(2)`, `W_OK`).
+///
+/// # Errors
+/// Those of access(2).
+pub fn writable(path: &Path) -> std::result::Result<(), Errno> {
+    access(path, AccessFlags::W_OK)
+}
+
+/// Makes a directory, and what is missing above it (0755), whatever the umask; one that is there
+/// stays as it is. Gives what was made, the topmost first.
+///
+/// # Errors
+/// Those of mkdir(2) and chmod(2); what was made until then is removed again.
+pub fn make_dir(path: &Path, mode: u32) -> Result<Vec<PathBuf>> {
+    let fail = |at: &Path, e: &io::Error| Error::io("create", at.display(), e);
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|at| !at.as_os_str().is_empty() && !at.is_dir())
+        .collect();
+    let mut made = Vec::new();
+    for at in missing.into_iter().rev() {
+        let mode = if at == path { mode } else { 0o755 };
+        let done = match fs::DirBuilder::new().mode(mode).create(at) {
+            Ok(()) => {
+                made.push(at.to_path_buf());
+                fs::set_permissions(at, Permissions::from_mode(mode))
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && at.is_dir() => Ok(()),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = done {
+            unmake_dirs(&made);
+            return Err(fail(at, &e));
+        }
+    }
+    Ok(made)
+}
+
+/// Removes directories that [`make_dir`] made, as far as they are empty.
+pub fn unmake_dirs(made: &[PathBuf]) {
+    for at in made.iter().rev() {
+        let _ = fs::remove_dir(at);
+    }
 }
 
 fn parent(path: &Path) -> &Path {

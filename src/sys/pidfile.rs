@@ -1,4 +1,4 @@
-//! Pid files, held under fcntl(2) locks: our own, and corosync's.
+//! Pid files, held under fcntl(2) locks: our own, those that only lock something, and corosync's.
 //!
 //! A file without a lock is stale, whatever is in it; `kill -0` is never asked. Two properties of
 //! these locks matter. They are not inherited by fork, so the lock is taken in the last process,
@@ -53,45 +53,31 @@ impl PidFile {
     /// If another daemon holds it (the error names its pid), if the path is a symbolic link or no
     /// regular file, or if it cannot be written.
     pub fn take(path: &Path) -> Result<PidFile> {
-        let fail = |e: &io::Error| Error::io("write pid file", path.display(), e);
-        if held(path) {
-            return Err(taken(path, Some(own_pid())));
-        }
-        for _ in 0..TRIES {
-            let file = open(path)?;
-            let meta = file.metadata().map_err(|e| fail(&e))?;
-            if !meta.is_file() {
-                return Err(Error::new(
-                    "write pid file",
-                    path.display(),
-                    "it is not a regular file",
-                )
-                .hint("remove it, or name another with --pid-file"));
-            }
-            match fcntl(&file, FcntlArg::F_SETLK(&whole_file())) {
-                Ok(_) => {}
-                Err(Errno::EACCES | Errno::EAGAIN) => return Err(taken(path, first(&file, path))),
-                Err(e) => return Err(fail(&e.into())),
-            }
-            // Its last owner may have removed it between our open and our lock.
-            let id = (meta.dev(), meta.ino());
-            if at(path) != Some(id) {
-                continue;
-            }
-            let mut ours = PidFile {
-                file,
-                path: path.to_path_buf(),
-                id,
-            };
-            HELD.lock().push(id);
-            ours.write().map_err(|e| fail(&e))?;
-            return Ok(ours);
-        }
-        Err(Error::new(
-            "write pid file",
-            path.display(),
-            "others keep replacing it",
-        ))
+        take(
+            path,
+            &Role {
+                write: "write pid file",
+                take: "take pid file",
+                object: path.display().to_string(),
+                advice: "remove it, or name another with --pid-file",
+            },
+        )
+    }
+
+    /// As [`PidFile::take`], for a file that stands for something else, which the errors name.
+    ///
+    /// # Errors
+    /// As [`PidFile::take`].
+    pub fn lock(path: &Path, what: impl std::fmt::Display) -> Result<PidFile> {
+        take(
+            path,
+            &Role {
+                write: "write lock file",
+                take: "lock",
+                object: format!("{what} (by {})", path.display()),
+                advice: "remove it",
+            },
+        )
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -99,6 +85,52 @@ impl PidFile {
         self.file.set_len(0)?;
         self.file.write_all(format!("{}\n", own_pid()).as_bytes())
     }
+}
+
+/// What a pid file is for, in the words of its errors.
+struct Role {
+    write: &'static str,
+    take: &'static str,
+    object: String,
+    advice: &'static str,
+}
+
+fn take(path: &Path, role: &Role) -> Result<PidFile> {
+    let fail = |e: &io::Error| Error::io(role.write, path.display(), e);
+    if held(path) {
+        return Err(taken(role, Some(own_pid())));
+    }
+    for _ in 0..TRIES {
+        let file = open(path, role)?;
+        let meta = file.metadata().map_err(|e| fail(&e))?;
+        if !meta.is_file() {
+            let e = Error::new(role.write, path.display(), "it is not a regular file");
+            return Err(e.hint(role.advice));
+        }
+        match fcntl(&file, FcntlArg::F_SETLK(&whole_file())) {
+            Ok(_) => {}
+            Err(Errno::EACCES | Errno::EAGAIN) => return Err(taken(role, first(&file, path))),
+            Err(e) => return Err(fail(&e.into())),
+        }
+        // Its last owner may have removed it between our open and our lock.
+        let id = (meta.dev(), meta.ino());
+        if at(path) != Some(id) {
+            continue;
+        }
+        let mut ours = PidFile {
+            file,
+            path: path.to_path_buf(),
+            id,
+        };
+        HELD.lock().push(id);
+        ours.write().map_err(|e| fail(&e))?;
+        return Ok(ours);
+    }
+    Err(Error::new(
+        role.write,
+        path.display(),
+        "others keep replacing it",
+    ))
 }
 
 impl Drop for PidFile {
@@ -168,7 +200,7 @@ fn parse(bytes: &[u8]) -> Option<Pid> {
     Some(Pid(n))
 }
 
-fn open(path: &Path) -> Result<File> {
+fn open(path: &Path, role: &Role) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -179,10 +211,9 @@ fn open(path: &Path) -> Result<File> {
         .open(path)
         .map_err(|e| {
             if e.raw_os_error() == Some(Errno::ELOOP as i32) {
-                Error::new("write pid file", path.display(), "it is a symbolic link")
-                    .hint("remove it, or name another with --pid-file")
+                Error::new(role.write, path.display(), "it is a symbolic link").hint(role.advice)
             } else {
-                Error::io("write pid file", path.display(), &e)
+                Error::io(role.write, path.display(), &e)
             }
         })
 }
@@ -221,14 +252,13 @@ fn first(file: &File, path: &Path) -> Option<Pid> {
     }
 }
 
-fn taken(path: &Path, pid: Option<Pid>) -> Error {
+fn taken(role: &Role, pid: Option<Pid>) -> Error {
     let cause = match pid {
         Some(pid) => format!("clusmgr already runs with pid {pid}"),
         None => "clusmgr already runs".to_owned(),
     };
-    Error::new("take pid file", path.display(), cause).hint(
-        "stop that one first (clusmgrctl status shows it), or give this one another --run-dir",
-    )
+    Error::new(role.take, &role.object, cause)
+        .hint("stop that one first: a node's corosync has one clusmgr")
 }
 
 #[allow(clippy::cast_possible_truncation)] // the constants are small

@@ -39,7 +39,7 @@ pub fn one_error(line: &str, program: &str, parts: &[&str]) {
 }
 
 /// What bad input must leave alone: which corosync runs, and every file that clusmgr keeps, with its
-/// mode, but the journal, which may grow.
+/// mode, but the journal, which may grow, and the lock, which has the daemon's pid.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Before {
     corosync: Vec<i64>,
@@ -94,7 +94,7 @@ fn gather(dir: &Path, name: &str, files: &mut BTreeMap<String, (u32, Vec<u8>)>) 
         let entry = entry.unwrap();
         let file = entry.file_name().to_string_lossy().into_owned();
         let meta = entry.metadata().unwrap();
-        if meta.is_file() && !file.starts_with("events.") {
+        if meta.is_file() && !file.starts_with("events.") && file != "clusmgr.lock" {
             let bytes = fs::read(entry.path()).unwrap();
             files.insert(format!("{name}/{file}"), (meta.mode(), bytes));
         }

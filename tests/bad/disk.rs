@@ -105,7 +105,7 @@ fn a_read_only_etc_corosync() {
 
 /// A state directory of so many pages, and nothing in it.
 const TINY: &str =
-    "mkdir -p /var/lib/clusmgr && mount -n -t tmpfs -o size=512k tiny /var/lib/clusmgr";
+    "mkdir -p /var/lib/clusmgr && mount -n -t tmpfs -o size=516k tiny /var/lib/clusmgr";
 /// Takes all the space there is.
 const FILL: &str =
     "dd if=/dev/zero of=/var/lib/clusmgr/filler bs=4k 2>/dev/null; ! echo x >/var/lib/clusmgr/one";
@@ -207,7 +207,7 @@ fn a_disk_that_fills_while_corosync_runs() {
     n1.wait("no hold is unsaved", |s| {
         !degraded(s).contains(&"hold-unsaved".to_owned())
     });
-    // A line as long as those that were refused.
+    // A record as long as the first that found no room.
     another_death(&n1);
     until("the journal is written again", LONG, || {
         (said("is written again") == 1).then_some(())

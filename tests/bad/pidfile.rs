@@ -1,7 +1,7 @@
 //! The daemon's own pid file.
 
 use crate::bed::{Before, refused};
-use crate::common::{Lab, Node};
+use crate::common::{LONG, Lab, Node, until};
 use std::fs;
 
 const PID_FILE: &str = "/run/clusmgr/clusmgr.pid";
@@ -26,13 +26,81 @@ fn a_second_clusmgr() {
         let words = [&["clusmgr"], flags].concat();
         refused(&n1.run(&words), "clusmgr", 1, &parts);
     }
+    // Its own directories do not make it another node's.
+    for (flags, what) in [
+        (&["-R", "/run/two"][..], "lock /etc/corosync/corosync.conf"),
+        (
+            &["-R", "/run/two", "-S", "/tmp/other"],
+            "lock /etc/corosync/corosync.conf",
+        ),
+        (
+            &[
+                "-R",
+                "/run/two",
+                "-S",
+                "/tmp/other",
+                "--corosync-conf",
+                "/tmp/c",
+            ],
+            "lock /var/run/corosync.pid",
+        ),
+        (
+            &[
+                "-R",
+                "/run/two",
+                "--corosync-conf",
+                "/tmp/c",
+                "--corosync-pid",
+                "/tmp/p",
+            ],
+            "lock /var/lib/clusmgr (by /var/lib/clusmgr/clusmgr.lock)",
+        ),
+    ] {
+        for also in [&["-f"][..], &[]] {
+            let words = [&["clusmgr"], flags, also].concat();
+            let parts = [what, parts[1], parts[2]];
+            refused(&n1.run(&words), "clusmgr", 1, &parts);
+        }
+    }
+    // Neither does a /run of its own.
+    let ran = n1.sh("cp $(command -v clusmgr) /tmp/clusmgr
+         unshare -m bash -c 'mount -n -t tmpfs none /run && exec /tmp/clusmgr -f'");
+    let parts = ["lock /var/lib/clusmgr ", parts[1], parts[2]];
+    refused(&ran, "clusmgr", 1, &parts);
     before.is_so_still(&n1);
+    assert!(!n1.file("/run/two").exists(), "it leaves no trace");
     assert!(!n1.file("/tmp/other").exists());
     assert_eq!(n1.daemon_pid(), first);
     let s = n1.status();
     assert_eq!(s["daemon_pid"], first, "the first one goes on");
     assert_eq!(s["service"]["state"], "running");
     assert_eq!(n1.ctl(&["stop"]).code, 0, "and obeys");
+    n1.end_daemon("TERM");
+    assert!(!n1.file("/var/lib/clusmgr/clusmgr.lock").exists());
+    assert_eq!(n1.sh("ls /run/clusmgr-*.lock").code, 2, "no lock is left");
+}
+
+#[test]
+fn a_umask_that_takes_everything_away() {
+    let lab = Lab::up("bad-umask", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    for flags in ["-f", ""] {
+        n1.sh("rm -rf /run/clusmgr /run/a /var/lib/clusmgr").ok();
+        let start = format!(
+            "umask 077; setsid clusmgr {flags} -R /run/a/clusmgr -s /run/a/clusmgr/s </dev/null >/dev/null 2>&1 &"
+        );
+        n1.sh(&start).ok();
+        let socket = ["--socket", "/run/a/clusmgr/s", "status", "--wait"];
+        until("clusmgr serves", LONG, || {
+            (n1.ctl(&socket).code == 0).then_some(())
+        });
+        let modes = n1.sh("stat -c %a /run/a /run/a/clusmgr /run/a/clusmgr/s /var/lib/clusmgr");
+        assert_eq!(modes.ok(), "755\n755\n660\n700\n");
+        let pid = n1.sh("cat /run/a/clusmgr/clusmgr.pid").ok();
+        let pid = pid.trim().parse().unwrap();
+        n1.kill("TERM", pid);
+        n1.wait_gone(pid);
+    }
 }
 
 /// With this in the pid file, and nobody holding it, a clusmgr starts, and adopts the corosync that

@@ -219,3 +219,26 @@ fn there_is_space_and_a_missing_file_has_no_id() {
     assert!(free_space(&d.path().join("none")).is_err());
     assert_eq!(FileId::of(&d.path().join("none")).unwrap(), None);
 }
+
+#[test]
+fn a_directory_is_made_with_its_mode_and_unmade_with_its_parents() {
+    let d = tempfile::tempdir().unwrap();
+    let p = d.path().join("a/b");
+    let mode = |p: &Path| fs::metadata(p).unwrap().mode() & 0o7777;
+    let made = make_dir(&p, 0o700).unwrap();
+    assert_eq!(made, [d.path().join("a"), p.clone()]);
+    assert_eq!((mode(&d.path().join("a")), mode(&p)), (0o755, 0o700));
+    assert_eq!(make_dir(&p, 0o755).unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(mode(&p), 0o700, "what is there stays as it is");
+    fs::write(p.join("x"), "").unwrap();
+    unmake_dirs(&made);
+    assert!(p.join("x").exists());
+    fs::remove_file(p.join("x")).unwrap();
+    unmake_dirs(&made);
+    assert!(!d.path().join("a").exists());
+    fs::write(d.path().join("f"), "").unwrap();
+    let e = make_dir(&d.path().join("f/x"), 0o700)
+        .unwrap_err()
+        .to_string();
+    assert!(e.starts_with("create ") && e.contains("; "), "{e}");
+}
