@@ -15,7 +15,7 @@ use crate::mgr::{self, Kept, Manager, publish};
 use crate::service::local::LocalService;
 use crate::sys::daemon::{self, ReadyPipe};
 use crate::sys::procfs::Proc;
-use crate::sys::signal::Signals;
+use crate::sys::signal::{self, Signals};
 use crate::sys::sock;
 use crate::sys::wake::Waker;
 use crate::sys::{file, host};
@@ -95,6 +95,8 @@ pub(super) fn serve(flags: &Flags) -> Result<()> {
     let op = table::find(&flags.driver)?;
     privileged()?;
     let group = sock::group(&flags.group)?;
+    // Before the first fork.
+    signal::reset()?;
     writable(&flags.state_dir, "--state-dir")?;
     let made = make_dir(&flags.run_dir, 0o755, "--run-dir")?;
     // Before the first thread, and before anything is opened.

@@ -1,9 +1,10 @@
 //! The daemon's signals: blocked in all threads, and taken by the main thread in turn.
+#![allow(unsafe_code)]
 
 use crate::error::{Error, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use std::os::fd::AsFd;
@@ -18,6 +19,21 @@ const LISTENED: [Signal; 5] = [
     Signal::SIGHUP,
     Signal::SIGUSR1,
 ];
+
+/// Undoes what the caller may have ignored: with SIGCHLD ignored the kernel would reap every child
+/// itself, and nobody would learn how it ended. To be called before the first fork and thread.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub fn reset() -> Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in LISTENED.into_iter().chain([Signal::SIGCHLD]) {
+        // SAFETY: no code of ours becomes a handler, and none was one.
+        unsafe { sigaction(signal, &default) }
+            .map_err(|e| Error::io("reset", signal.as_str(), &e.into()))?;
+    }
+    Ok(())
+}
 
 /// The signals of this process, from now on.
 #[derive(Debug)]

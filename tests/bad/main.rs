@@ -14,6 +14,7 @@ mod disk;
 mod flags;
 mod pidfile;
 mod program;
+mod signals;
 mod socket;
 mod state;
 mod syslog;
