@@ -177,7 +177,7 @@ fn options() -> Options {
     o.optflag(
         "t",
         "test",
-        "check everything and exit: 0, 1 failed, 5 no corosync, 6 no configuration",
+        "check everything and exit: 0, 1 failed, 2 usage, 4 not root, 5 no corosync, 6 no configuration",
     );
     o.optflag("V", "version", "print the version and exit");
     o.optflag("h", "help", "print this and exit");

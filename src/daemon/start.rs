@@ -18,7 +18,7 @@ use crate::sys::procfs::Proc;
 use crate::sys::signal::{self, Signals};
 use crate::sys::sock;
 use crate::sys::wake::Waker;
-use crate::sys::{file, host};
+use crate::sys::{file, host, pidfile};
 use log::LevelFilter;
 use nix::errno::Errno;
 use std::io::Write;
@@ -56,7 +56,11 @@ pub(super) fn test(flags: &Flags) -> Result<()> {
     match last {
         Some(e) => Err(e),
         None => {
-            let _ = writeln!(std::io::stdout(), "clusmgr: all is well");
+            let mut out = std::io::stdout();
+            if let Some(pid) = pidfile::owner(&flags.pid_file) {
+                let _ = writeln!(out, "clusmgr: one runs already, with pid {pid}");
+            }
+            let _ = writeln!(out, "clusmgr: all is well");
             Ok(())
         }
     }

@@ -134,3 +134,34 @@ fn a_hup_with_a_bad_file() {
     assert_eq!(n1.ctl(&["config", "show"]).ok(), held);
     before.is_so_still(&n1);
 }
+
+#[test]
+fn files_that_are_gone_but_held() {
+    let lab = Lab::up("bad-gone", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    let first = n1.daemon_pid();
+    let ran = n1.run(&["clusmgr", "--test"]);
+    let wanted = format!("clusmgr: one runs already, with pid {first}\nclusmgr: all is well\n");
+    assert_eq!((ran.code, ran.out, ran.err), (0, wanted, String::new()));
+    n1.end_daemon("QUIT");
+    for file in ["corosync.conf", "authkey"] {
+        n1.sh(&format!("mv /etc/corosync/{file} /tmp/{file}")).ok();
+        // As a start would: what clusmgr holds is written again.
+        let ran = n1.run(&["clusmgr", "-t"]);
+        assert_eq!(ran.ok(), "clusmgr: all is well\n");
+        assert!(!n1.file(&format!("/etc/corosync/{file}")).exists());
+        n1.sh(&format!("mv /tmp/{file} /etc/corosync/{file}")).ok();
+    }
+    // Without a state to hold them they are missed.
+    n1.sh("mv /etc/corosync/corosync.conf /tmp").ok();
+    let ran = n1.run(&["clusmgr", "-t", "-S", "/tmp/none"]);
+    refused(
+        &ran,
+        "clusmgr",
+        6,
+        &["/etc/corosync/corosync.conf: it is not there"],
+    );
+    n1.sh("mv /tmp/corosync.conf /etc/corosync").ok();
+    before.is_so_still(&n1);
+}

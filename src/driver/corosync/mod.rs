@@ -27,6 +27,7 @@ pub mod value;
 use super::{Driver, DriverData, Params, QueueSink};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{EventSink, EvtQueue, Kind, Note, Severity};
+use crate::sys::file;
 use crate::sys::spawn::{SpawnError, Stage};
 use crate::types::{NodeId, WallMs};
 use crate::wire::{
@@ -100,8 +101,22 @@ pub fn corosync_init(params: Params) -> Result<Driver> {
 pub fn corosync_test(params: &Params) -> Vec<Error> {
     let sys = CorosyncSys::new(params.clone());
     let mut wrong = Vec::new();
-    match sys.read_live() {
+    // First, as at a start: what is held stands in for a live file that is not there.
+    let loaded = sys.load_held();
+    let held = sys.corosync_config_mtx.lock().u.clone();
+    let live = match (sys.read_live(), held) {
+        (Ok(None), Some(held)) => match sys.kept_conf(&held) {
+            Ok(bytes) => sys.check_conf(bytes).map(Some),
+            Err(e) => {
+                wrong.push(e);
+                Ok(None)
+            }
+        },
+        (live, _) => live,
+    };
+    match live {
         Ok(Some(_)) => {}
+        Ok(None) if !wrong.is_empty() => {}
         Ok(None) => wrong.push(
             Error::new("read", params.paths.conf.display(), "it is not there")
                 .hint("put the cluster's corosync.conf and authkey there")
@@ -116,9 +131,9 @@ pub fn corosync_test(params: &Params) -> Vec<Error> {
             );
         }
     }
-    wrong.extend(sys.load_held().err());
+    wrong.extend(loaded.err());
     let bin = &params.paths.bin;
-    if let Err(e) = nix::unistd::access(bin, nix::unistd::AccessFlags::X_OK) {
+    if let Err(e) = file::executable(bin) {
         // As a start would tell it.
         let e = SpawnError {
             stage: Stage::Exec,
