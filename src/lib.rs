@@ -31,7 +31,8 @@
 //!
 //! In this order, and hardly ever two at once: `ClusMgr` → `corosync_config_mtx` →
 //! `corosync_event_mtx` → `evt_internal_queue` → `evt_public_queue` → the hub and the table of
-//! connections. Under a lock there is no I/O, no fork, no wait, no callback and no logging.
+//! connections. Under a lock there is no I/O, no fork, no wait, no callback and no logging; only
+//! `daemon::reload` tells the supervisor under its own, which no other thread but main takes.
 
 pub mod ctl;
 pub mod daemon;

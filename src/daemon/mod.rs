@@ -2,6 +2,7 @@
 
 mod flags;
 mod locks;
+mod reload;
 mod serve;
 mod start;
 mod supervisor;

@@ -1,6 +1,7 @@
 //! The running daemon: the main thread's signals, and the end, in the reverse order of the start.
 
 use super::locks::Locks;
+use super::reload::Reload;
 use super::supervisor;
 use crate::driver::change::{Request, What};
 use crate::event::{Kind, Note, Severity};
@@ -12,11 +13,14 @@ use crate::sys::sock;
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Beyond the stop time-out, how long the end may take: a killed corosync, and a slow disk.
 const STOP_MARGIN: Duration = Duration::from_secs(30);
+
+/// How long the monitor may take to be gone once it says that it ends, or is told to leave.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub(super) struct Daemon {
     pub(super) signals: Signals,
     pub(super) events: JoinHandle<()>,
     pub(super) log: cm_log::Handle,
+    pub(super) reload: Reload,
     pub(super) stop_timeout: Duration,
     pub(super) poll_interval: Duration,
     pub(super) socket: PathBuf,
@@ -39,7 +44,12 @@ impl Daemon {
         let data = self.manager.driver_data();
         // In the reverse order of their start.
         if let Some(monitor) = self.manager.with(|m| m.cl_hdl.take()) {
-            join("cm-monitor", monitor);
+            // One that hangs in the kernel must not keep the daemon for ever; it ends with the process.
+            if ends_by(&monitor, Instant::now() + LAST_WORDS) {
+                join("cm-monitor", monitor);
+            } else {
+                log::error!("thread cm-monitor does not end and is left behind");
+            }
         }
         if let Some(service) = self.manager.with(|m| m.cl_svc_hdl.take()) {
             service.stop();
@@ -79,6 +89,7 @@ impl Daemon {
     /// Ends the monitor; true if corosync is left as it is. QUIT still counts while TERM is obeyed.
     fn end(&self, input: Input) -> bool {
         let mut leaves = input == Input::Leave;
+        self.reload.end();
         let limit = self.stop_timeout + STOP_MARGIN;
         supervisor::stopping(limit);
         self.manager.tell(input, "a signal");
@@ -104,7 +115,8 @@ impl Daemon {
     }
 
     /// SIGHUP: takes the live configuration in, as `config adopt`. On a thread of its own: corosync's
-    /// check takes its time, and signals go on being heard.
+    /// check takes its time, and signals go on being heard. A client's change that is under way
+    /// refuses it, as any second change.
     fn take_in(&self) {
         supervisor::reloading();
         let manager = Arc::clone(&self.manager);
@@ -117,14 +129,10 @@ impl Daemon {
             if let Err(e) = manager.change(&request, false) {
                 manager.publish(Note::new(Kind::ConfigBad, Severity::Err, e.to_string()));
             }
-            supervisor::ready();
         };
-        // A second SIGHUP during the first is refused there, as any second change.
-        let thread = Builder::new()
-            .name("cm-change".into())
-            .stack_size(512 << 10);
-        if let Err(e) = thread.spawn(adopt) {
+        if let Err(e) = self.reload.ask(adopt, supervisor::ready) {
             log::error!("start thread cm-change: {e}");
+            supervisor::ready();
         }
     }
 
@@ -137,8 +145,38 @@ impl Daemon {
     }
 }
 
+/// Whether a thread that is about to end has ended by a deadline.
+fn ends_by<T>(thread: &JoinHandle<T>, deadline: Instant) -> bool {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
 fn join(name: &str, thread: JoinHandle<()>) {
     if thread.join().is_err() {
         log::error!("thread {name} panicked");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_thread_that_does_not_end_is_waited_for_until_the_deadline_only() {
+        let (end, wait) = channel::<()>();
+        let thread = std::thread::spawn(move || wait.recv().is_err());
+        let began = Instant::now();
+        assert!(!ends_by(&thread, began + Duration::from_millis(50)));
+        assert!(began.elapsed() < Duration::from_secs(10));
+        drop(end);
+        assert!(ends_by(&thread, began + Duration::from_secs(60)));
+        assert!(thread.join().unwrap());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::flags::Flags;
 use super::locks::Locks;
+use super::reload::Reload;
 use super::serve::Daemon;
 use super::supervisor;
 use crate::driver::{DriverOps, Params, table};
@@ -186,6 +187,7 @@ fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
             poll_interval: flags.poll_interval,
             socket: flags.socket.clone(),
             locks,
+            reload: Reload::new(),
         }),
         Err(e) => {
             if !flags.foreground {

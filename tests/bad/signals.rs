@@ -1,5 +1,6 @@
 //! Signals that the caller of clusmgr ignores: a child inherits that.
 
+use crate::bed::degraded;
 use crate::common::{LONG, Lab, until};
 
 #[test]
@@ -36,4 +37,35 @@ fn a_caller_that_ignores_every_signal() {
         }
         n1.end_daemon("TERM");
     }
+}
+
+#[test]
+fn a_flood_of_hups() {
+    let lab = Lab::up("bad-hups", "1", &[]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let pid = n1.daemon_pid();
+    let before = n1.events_of("config.changed").len();
+    let flood = format!(
+        "for i in {{1..300}}; do
+            kill -HUP {pid}
+            ((i != 150)) || echo '# by hand' >>/etc/corosync/corosync.conf
+            grep -c cm-change /proc/{pid}/task/*/comm | grep -c ':1$'
+        done | sort -n | tail -1; kill -HUP {pid}"
+    );
+    assert_eq!(n1.sh(&flood).ok(), "1\n", "one thread at a time");
+    // The last one counts: what it found is taken in.
+    n1.wait("no drift", |s| {
+        s["config"]["drift"] == false && degraded(s).is_empty()
+    });
+    until("the change is told", LONG, || {
+        (n1.events_of("config.changed").len() > before).then_some(())
+    });
+    assert_eq!(n1.events_of("config.bad").len(), 0, "none was refused");
+    until("the thread ends", LONG, || {
+        (n1.sh(&format!("grep -q cm-change /proc/{pid}/task/*/comm"))
+            .code
+            == 1)
+            .then_some(())
+    });
 }
