@@ -41,6 +41,52 @@ const CTL_MAY: &[&str] = &[
     "ctl",
 ];
 
+/// What is the operating system's, and belongs in `sys`.
+const SYSTEM: &[&str] = &["nix::", "libc::", "std::process", "std::fs", "OpenOptions"];
+
+/// Who may use it elsewhere, and why.
+const MAY: &[(&str, &[&str])] = &[
+    // The exit code of the program, and nothing else.
+    ("bin::clusmgr", &["std::process"]),
+    ("bin::clusmgrctl", &["std::process"]),
+    ("ctl", &["std::process"]),
+    // Numbers and names alone: what an error or a signal is called.
+    ("error", &["libc::"]),
+    ("daemon::serve", &["nix::"]),
+    ("daemon::start", &["nix::"]),
+    ("driver::corosync::exit", &["nix::"]),
+    ("driver::corosync::service", &["nix::"]),
+    // The same, and the real path of the binary.
+    ("driver::corosync::process", &["nix::", "std::fs"]),
+    // The log is below `sys`, and says who it is.
+    ("log::sink", &["std::process"]),
+    // Files that are appended to, or cut: `sys::file` only replaces whole ones.
+    ("journal", &["libc::", "std::fs", "OpenOptions"]),
+    ("journal::reader", &["std::fs"]),
+    ("journal::seq", &["libc::", "std::fs", "OpenOptions"]),
+    (
+        "driver::corosync::output",
+        &["nix::", "std::fs", "OpenOptions"],
+    ),
+    // Directories that are made, listed or emptied, and a damaged file that is set aside.
+    ("driver::corosync::change", &["std::fs"]),
+    ("driver::corosync::history", &["std::fs"]),
+    ("driver::corosync::store", &["std::fs"]),
+    ("driver::corosync::tools", &["std::fs"]),
+    // getpid(2); `sys::host` has it.
+    ("mgr", &["nix::"]),
+];
+
+/// Most lines of a source file.
+const MAX_LINES: usize = 480;
+
+/// Files that are longer, and how long they may be: to be split, and never to grow.
+const LONG: &[(&str, usize)] = &[
+    ("driver::corosync::change", 647),
+    ("mgr", 526),
+    ("mgr::state", 483),
+];
+
 fn floor(path: &str) -> u32 {
     let first = path.split("::").next().unwrap();
     let known = FLOORS.iter().find(|(name, _)| *name == first);
@@ -127,6 +173,61 @@ fn production(text: &str) -> &str {
         .split("#[cfg(test)]\nmod tests")
         .next()
         .unwrap()
+}
+
+/// Whether a name is used, and not as the end of another.
+fn uses(text: &str, name: &str) -> bool {
+    text.lines()
+        .filter(|l| !l.trim_start().starts_with("//"))
+        .any(|l| {
+            l.match_indices(name).any(|(at, _)| {
+                !l[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            })
+        })
+}
+
+#[test]
+fn the_operating_system_is_called_from_sys_alone() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for file in sources(&src) {
+        let module = module_of(&file);
+        if module.ends_with("tests") || module.contains("::tests::") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = production(&text);
+        for name in SYSTEM.iter().filter(|name| uses(text, name)) {
+            seen += 1;
+            let listed = MAY
+                .iter()
+                .any(|(m, names)| *m == module && names.contains(name));
+            if !module.starts_with("sys::") && !listed {
+                wrong.push(format!("{module} uses {name}: move that to src/sys"));
+            }
+        }
+    }
+    assert!(seen > 20, "the reader of names found only {seen}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(uses("let x = std::fs::read(p);", "std::fs"));
+    assert!(!uses("// std::fs::read", "std::fs"));
+    assert!(!uses("my_libc::x", "libc::"));
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in sources(&src) {
+        let module = module_of(&file);
+        let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+        let listed = LONG.iter().find(|(m, _)| *m == module);
+        let most = listed.map_or(MAX_LINES, |(_, most)| *most);
+        if lines > most {
+            wrong.push(format!("{module} has {lines} lines, and may have {most}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

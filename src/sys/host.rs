@@ -1,5 +1,6 @@
 //! What this machine calls itself, and its addresses.
 
+use crate::types::Pid;
 use std::net::IpAddr;
 
 /// The host name, as `uname -n` has it; empty if it is not text.
@@ -9,6 +10,12 @@ pub fn hostname() -> String {
         .ok()
         .and_then(|n| n.into_string().ok())
         .unwrap_or_default()
+}
+
+/// This process (`getpid(2)`).
+#[must_use]
+pub fn own_pid() -> Pid {
+    Pid(nix::unistd::getpid().as_raw())
 }
 
 /// The user that we act as (`geteuid(2)`).

@@ -7,6 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::file;
+use crate::sys::host::own_pid;
 use crate::types::Pid;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -216,10 +217,6 @@ fn open(path: &Path, role: &Role) -> Result<File> {
                 Error::io(role.write, path.display(), &e)
             }
         })
-}
-
-fn own_pid() -> Pid {
-    Pid(nix::unistd::getpid().as_raw())
 }
 
 /// Device and inode at a path, not through a link.

@@ -6,6 +6,7 @@ use super::model::Config;
 use super::render;
 use crate::error::{Error, Result};
 use crate::sys::file;
+use crate::sys::host;
 use crate::sys::pidfd::Exit;
 use crate::sys::tool::{self, Ran};
 use std::collections::BTreeMap;
@@ -40,7 +41,7 @@ impl CorosyncSys {
         let dir = self
             .params
             .run_dir
-            .join(format!("check.{}", std::process::id()));
+            .join(format!("check.{}", host::own_pid()));
         let tested = self
             .prepare_copy(&dir, config, key)
             .and_then(|copy| self.test_copy(&copy));
