@@ -4,6 +4,8 @@
 //! It polls on a period, as in C, but its sleep is a `poll(2)` over the process, the notify socket,
 //! a wake-up descriptor and the next deadline: a death ends the sleep at once.
 
+mod tell;
+
 use super::state::{Action, Hold, Input, Phase, State, Why};
 use super::{HOLD_UNSAVED, Kept, Manager, Order, View};
 use crate::driver::{DriverData, Ended, How, Run, Service, StartError, StartFailure};
@@ -234,7 +236,7 @@ impl Running {
         }
         self.publish(note);
         if permanent || !asked {
-            self.detail = Some(last_words(&exit));
+            self.detail = Some(tell::last_words(&exit));
         }
         self.last_exit = Some(exit);
         self.adopted = false;
@@ -384,76 +386,6 @@ impl Running {
         });
     }
 
-    /// Tells a change of mode, or at the boot what it is.
-    fn tell_mode(&self, before: Option<(Mode, Option<crate::wire::Reason>)>) {
-        let after = self.state.mode();
-        if before != Some(after) && !self.state.ending {
-            let note = match after {
-                (Mode::Cluster, _) => Note::new(Kind::ModeChanged, Severity::Notice, "CLUSTER")
-                    .with("mode", "cluster"),
-                (Mode::Standalone, reason) => {
-                    let reason = reason.map_or("", crate::wire::Reason::as_str);
-                    let detail = self
-                        .detail
-                        .as_deref()
-                        .map_or(String::new(), |d| format!(": {d}"));
-                    Note::new(
-                        Kind::ModeChanged,
-                        Severity::Warning,
-                        format!("STANDALONE, {reason}{detail}"),
-                    )
-                    .with("mode", "standalone")
-                    .with("reason", reason)
-                }
-            };
-            self.publish(note);
-        }
-    }
-
-    /// Tells when the next start is due.
-    fn tell_retry(&self, phase: Phase, now: Mono) {
-        if self.state.ending {
-            return;
-        }
-        if let (Some(at), true) = (self.state.retry_at(), phase != self.state.phase) {
-            let ms = u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
-            let text = format!("the next start is due in {ms} ms");
-            self.publish(Note::new(Kind::ServiceRetry, Severity::Info, text).with("in_ms", ms));
-        }
-    }
-
-    fn pid_text(&self) -> String {
-        self.run
-            .map_or(String::new(), |r| format!("(pid {})", r.pid))
-    }
-
-    fn note(&self, kind: Kind, severity: Severity, text: String) {
-        let mut note = Note::new(kind, severity, text);
-        if let Some(run) = self.run {
-            note = note.with("pid", run.pid.0);
-        }
-        self.publish(note);
-    }
-
-    /// Into the public queue, after all that the driver has said before.
-    fn publish(&self, note: Note) {
-        self.pass_events();
-        self.it.data.evt_public_queue().push(note);
-    }
-
-    /// From the driver's internal queue to the public one.
-    fn pass_events(&self) {
-        let (notes, lost) = self.it.data.evt_internal_queue().drain();
-        if lost > 0 {
-            let text = format!("{lost} events of the driver were lost");
-            let note = Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost);
-            self.it.data.evt_public_queue().push(note);
-        }
-        for note in notes {
-            self.it.data.evt_public_queue().push(note);
-        }
-    }
-
     fn show(&self) {
         let (mode, reason) = self.state.mode();
         self.it.manager.show(View {
@@ -478,24 +410,5 @@ impl Running {
             ending: self.state.ending,
             ended: self.finished,
         });
-    }
-}
-
-/// A cause with the line of output that says most: the last error, or else the last line. That corosync
-/// exits, and with which status, is an error line too, and says nothing new.
-fn last_words(exit: &LastExit) -> String {
-    let telling = |l: &&String| {
-        (l.contains("error") || l.contains("crit"))
-            && !l.contains("Corosync Cluster Engine exiting")
-    };
-    match exit
-        .output
-        .iter()
-        .rev()
-        .find(telling)
-        .or(exit.output.last())
-    {
-        Some(line) => format!("{}: {line}", exit.cause),
-        None => exit.cause.clone(),
     }
 }
