@@ -289,7 +289,7 @@ fn last_output(n1: &Node<'_>) -> Vec<String> {
 
 #[test]
 fn an_adopted_run_has_its_own_output_and_no_other() {
-    let flags = ["--stable-after", "0"];
+    let flags = ["--stable-after", "0.1"];
     let lab = Lab::up("adoption-output", "1", &flags);
     let n1 = lab.node(1);
     n1.wait_state("running");

@@ -105,7 +105,7 @@ fn a_wrapper_that_execs_corosync_is_watched_and_adopted_like_corosync() {
     n1.put("/tmp/corosync", WRAPPER);
     n1.sh("chmod 755 /tmp/corosync").ok();
     let mut flags = FLAGS.to_vec();
-    flags.extend(["--hang-timeout", "1", "--stable-after", "0"]);
+    flags.extend(["--hang-timeout", "1", "--stable-after", "0.1"]);
     n1.start_daemon(&flags);
     n1.wait_state("running");
     let first = n1.pid();

@@ -77,7 +77,7 @@ const RARE: [&str; 6] = [
     "--hang-timeout",
     "1",
     "--stable-after",
-    "0",
+    "0.1",
     "--poll-interval",
     "10",
 ];
@@ -93,8 +93,8 @@ fn a_hang_is_found_in_time_however_long_the_period_is() {
     n1.wait_event("service.hung", 1);
     let took = begin.elapsed();
     assert!(took > Duration::from_millis(950), "{took:?}");
-    // 2 s at most by the clock of clusmgr; the rest is the way to the node and back.
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    // Not by the next look of the period.
+    assert!(took < Duration::from_secs(9), "{took:?}");
     n1.wait_other(first);
 }
 

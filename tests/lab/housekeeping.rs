@@ -4,7 +4,7 @@ use crate::common::{LONG, Lab, Node, until};
 
 #[test]
 fn a_run_directory_that_is_removed_does_not_keep_corosync_from_being_started_again() {
-    let flags = ["--stable-after", "0", "--poll-interval", "0.2"];
+    let flags = ["--stable-after", "0.1", "--poll-interval", "0.2"];
     let lab = Lab::up("run-removed", "1", &flags);
     let n1 = lab.node(1);
     n1.wait_state("running");
@@ -41,7 +41,7 @@ fn blackboxes(n1: &Node<'_>) -> Vec<i64> {
 
 #[test]
 fn what_a_killed_corosync_leaves_in_shared_memory_is_removed_and_nothing_else() {
-    let flags = ["--stable-after", "0", "--poll-interval", "0.2"];
+    let flags = ["--stable-after", "0.1", "--poll-interval", "0.2"];
     let lab = Lab::up("shm", "1 --no-clusmgr", &[]);
     let n1 = lab.node(1);
     // Of a corosync before clusmgr's time; of strangers, the first of them dead too.
