@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use clusmgr::driver::change::{Changes, Needs, Prepared, Request, Text, What};
+use clusmgr::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished, What};
 use clusmgr::driver::table::find_in;
 use clusmgr::driver::{
     Check, Driver, DriverData, DriverOps, Ended, How, Params, Run, Service, StartError,
@@ -174,7 +174,9 @@ impl Changes for Data {
     fn change_undone(&self, _change: &Prepared, _how: Needs, _why: &str) {
         self.script.lock().unwrap().asked.push("undone");
     }
-    fn change_unfinished(&self) -> Option<Prepared> {
+    fn change_over(&self) {}
+
+    fn change_unfinished(&self) -> Option<Unfinished> {
         None
     }
 }

@@ -3,10 +3,10 @@
 # over /usr in its own mount namespace. Sourced, never run.
 # shellcheck shell=bash
 
-# runit: its runsv is what scripts/bench compares us with. systemd: its systemd-analyze verifies our units.
-SYSROOT_PACKAGES=(corosync nftables iproute2 iputils-ping procps runit systemd)
+# runit: its runsv is what scripts/bench compares us with. systemd: its systemd-analyze verifies our units. strace: faults at a chosen system call
+SYSROOT_PACKAGES=(corosync nftables iproute2 iputils-ping procps runit systemd strace)
 # One program for each of the packages, so that what is there is not fetched.
-SYSROOT_PROGRAMS=(corosync nft ip ping ps runsv systemd-analyze)
+SYSROOT_PROGRAMS=(corosync nft ip ping ps runsv systemd-analyze strace)
 
 SYSROOT=${LAB_SYSROOT:-$TARGET/lab-sysroot}
 APT_DIR=${LAB_APT_DIR:-$TARGET/lab-apt}
@@ -33,7 +33,7 @@ sysroot_ensure() {
 	sysroot_complete && return 0
 
 	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-		die "missing: ${missing% }, and there is no apt to fetch it with: install corosync, nftables, iproute2, iputils-ping, procps, runit and systemd"
+		die "missing: ${missing% }, and there is no apt to fetch it with: install corosync, nftables, iproute2, iputils-ping, procps, runit, systemd and strace"
 	mkdir -p "$TARGET" "$APT_DIR"
 	local lock
 	exec {lock}<"$APT_DIR"

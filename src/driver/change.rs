@@ -121,6 +121,15 @@ impl fmt::Debug for Text {
     }
 }
 
+/// What became, at this start, of a change that the last clusmgr did not finish.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// It was kept already, and is told now.
+    Kept,
+    /// The old text is back in place; corosync, if it runs, may have the new values still.
+    TakenBack(Prepared),
+}
+
 /// The steps. None of them is called on the monitor's thread; the manager sees to it that there is
 /// one change at a time.
 pub trait Changes {
@@ -146,7 +155,7 @@ pub trait Changes {
     /// # Errors
     /// Which value it has instead.
     fn change_prove(&self, change: &Prepared, undone: bool) -> Result<()>;
-    /// It holds: what clusmgr holds is the new text.
+    /// It holds: what clusmgr holds is the new text, and that is in the history and told.
     ///
     /// # Errors
     /// When that cannot be recorded.
@@ -156,9 +165,10 @@ pub trait Changes {
     /// # Errors
     /// When it cannot be written.
     fn change_undo(&self, change: &Prepared) -> Result<()>;
-    /// The undoing is over; why there was one goes into the history.
+    /// The undoing is over; why there was one goes into the history, and is told.
     fn change_undone(&self, change: &Prepared, how: Needs, why: &str);
-    /// A change that the last clusmgr did not finish and that was taken back at this start: corosync,
-    /// if it runs, may have its new values still.
-    fn change_unfinished(&self) -> Option<Prepared>;
+    /// What was told is on disk: the record that survives a kill goes.
+    fn change_over(&self);
+    /// A change that the last clusmgr did not finish.
+    fn change_unfinished(&self) -> Option<Unfinished>;
 }

@@ -5,14 +5,18 @@
 
 use super::state::{Hold, Input};
 use super::{Command, Manager};
-use crate::driver::change::{Needs, Prepared, Request};
+use crate::driver::change::{Needs, Prepared, Request, Unfinished};
 use crate::error::{Error, Kind, Result};
+use crate::event::{Follow, Kind as EventKind};
 use crate::types::Pid;
 use crate::wire::{ChangeReport, ServiceState};
 use std::time::{Duration, Instant};
 
 /// How long a corosync that was restarted, or started, may take to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(25);
+
+/// How long the end of a change waits for its event to be in the journal.
+const TOLD_LIMIT: Duration = Duration::from_secs(2);
 
 /// The one change that is under way; another begins when this is dropped.
 struct Turn<'m>(&'m Manager);
@@ -58,12 +62,16 @@ impl Manager {
             return Ok(report(true, how.as_str()));
         }
         data.change_write(&change)?;
+        let latest = self.hub().latest();
         let ran = self.take_effect(&change, false);
-        match ran.and_then(|ran| data.change_keep(&change, change.needs, ran).map(|()| ran)) {
+        let kept = ran.and_then(|ran| data.change_keep(&change, change.needs, ran).map(|()| ran));
+        let outcome = match kept {
             Ok(true) => Ok(report(true, change.needs.as_str())),
             Ok(false) => Ok(report(true, "start")),
             Err(why) => Err(self.undo(&change, &why)),
-        }
+        };
+        self.over(latest);
+        outcome
     }
 
     /// Takes a live file in. What corosync can reload it does, and that is proved; a restart is left
@@ -175,30 +183,23 @@ impl Manager {
     /// The way back. The error says why, and how it ended.
     fn undo(&self, change: &Prepared, why: &Error) -> Error {
         let data = self.driver_data();
-        let back = data.change_undo(change).and_then(|()| {
-            // A start with the old text; it is what runs, or what was meant to.
-            let change = Prepared {
-                needs: change.needs,
-                ..back_of(change)
-            };
-            self.take_effect(&change, true).map(drop)
-        });
+        let back = data.change_undo(change);
+        // A start with the old text; it is what runs, or what was meant to.
+        let proved = back.is_ok().then(|| self.take_effect(change, true));
         data.change_undone(change, change.needs, &why.to_string());
         let e = Error::new(change.what, "the configuration", why);
-        match back {
-            Ok(()) => e.hint("the old configuration is back, and proved"),
-            Err(b) => e.hint(format!(
+        match (back, proved) {
+            (Err(b), _) => e.hint(format!("the old configuration is not back: {b}")),
+            (_, Some(Err(b))) => e.hint(format!(
                 "the old configuration is back in its place, but not proved: {b}"
             )),
+            _ => e.hint("the old configuration is back, and proved"),
         }
     }
 
     /// Proves the old configuration after a change that the last clusmgr did not finish.
     pub fn finish_unfinished(&self) {
         let data = self.driver_data();
-        let Some(change) = data.change_unfinished() else {
-            return;
-        };
         // Whatever asks for a change meanwhile is refused, as during any other.
         let request = Request {
             what: crate::driver::change::What::Revert,
@@ -208,6 +209,12 @@ impl Manager {
         let Ok(_turn) = self.take_turn(&request) else {
             return;
         };
+        let latest = self.hub().latest();
+        let change = match data.change_unfinished() {
+            None => return,
+            Some(Unfinished::Kept) => return self.over(latest),
+            Some(Unfinished::TakenBack(change)) => change,
+        };
         let proved = self.take_effect(&change, true);
         let why = match proved {
             Ok(_) => "clusmgr ended in the middle of it".to_owned(),
@@ -216,18 +223,25 @@ impl Manager {
             }
         };
         data.change_undone(&change, change.needs, &why);
+        self.over(latest);
     }
-}
 
-/// The same change seen from its other end.
-fn back_of(change: &Prepared) -> Prepared {
-    Prepared {
-        what: change.what,
-        by: change.by.clone(),
-        needs: change.needs,
-        plan: Vec::new(),
-        warnings: Vec::new(),
-        new: change.new.clone(),
-        old: change.old.clone(),
+    /// The end of a change: its record goes when the event that says what became of it is in the
+    /// journal, so that a kill before leaves one or the other.
+    fn over(&self, latest: u64) {
+        let (hub, deadline) = (self.hub(), Instant::now() + TOLD_LIMIT);
+        let told = |line: &str| {
+            [EventKind::ConfigChanged, EventKind::ConfigUndone]
+                .iter()
+                .any(|k| line.contains(&format!("\"kind\":\"{}\"", k.as_str())))
+        };
+        let mut at = latest;
+        while let Follow::Lines(lines) = hub.wait_after(at, deadline) {
+            if lines.iter().any(|(_, line)| told(line)) {
+                break;
+            }
+            at = lines.last().map_or(at, |(seq, _)| *seq);
+        }
+        self.driver_data().change_over();
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod adoption;
+mod apply_faults;
 mod binary;
 mod change;
 #[path = "../common/mod.rs"]

@@ -5,12 +5,12 @@
 //! finds at its next start what it has to take back.
 
 use super::live::Live;
-use super::model::{Config, Item};
+use super::model::{Config, Item, MODEL_VERSION};
 use super::plan::{self, Plan};
 use super::store::{S01, first_of};
 use super::tools::Cmap;
 use super::{CorosyncSys, diff, limits, nodes, parse, render};
-use crate::driver::change::{Changes, Needs, Prepared, Request, Text, What};
+use crate::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished, What};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::persist;
@@ -39,6 +39,9 @@ pub(super) struct Pending {
     pub(super) new: String,
     what: String,
     by: String,
+    /// It is finished but for its record in the history and its event.
+    #[serde(skip)]
+    holds: bool,
 }
 
 impl CorosyncSys {
@@ -182,11 +185,8 @@ impl CorosyncSys {
         let held = self.corosync_config_mtx.lock().u.clone();
         let old = match (&request.what, held) {
             (What::Adopt, Some(held)) => Some(self.held_text(&held)?),
-            _ => live.as_ref().map(|l| Text {
-                sha256: l.sha.clone(),
-                version: l.config.config_version(),
-                bytes: l.bytes.clone(),
-            }),
+            // Also one that is no good: a change that fails gives back what was there.
+            _ => self.live_text()?,
         };
         let same = old.as_ref().is_some_and(|o| o.sha256 == new.sha256);
         if !same {
@@ -219,15 +219,26 @@ impl CorosyncSys {
     }
 
     fn held_text(&self, held: &S01) -> Result<Text> {
-        let bytes = self.kept_conf(held)?;
-        let version = parse::parse(&bytes)
-            .map(|c| c.config_version())
-            .unwrap_or_default();
-        Ok(Text {
-            sha256: held.conf.clone(),
-            version,
-            bytes,
-        })
+        self.kept_conf(held).map(text_of)
+    }
+
+    /// The live file as it stands, good or not; none if it is not there.
+    fn live_text(&self) -> Result<Option<Text>> {
+        let bytes = file::read_bounded(&self.params.paths.conf, limits::MAX_FILE as u64)?;
+        Ok(bytes.map(Zeroizing::new).map(text_of))
+    }
+
+    /// A text that is kept under its hash; none if it is not there.
+    fn kept_text(&self, sha: &str) -> Result<Option<Text>> {
+        let path = self.params.state_dir.join("conf").join(sha);
+        let bytes = file::read_bounded(&path, limits::MAX_FILE as u64)?;
+        Ok(bytes.map(Zeroizing::new).map(text_of))
+    }
+
+    /// Whether the live file is this text; none for no file.
+    fn is_live(&self, text: Option<&Text>) -> Result<bool> {
+        let live = self.live_text()?;
+        Ok(live.map(|l| l.sha256) == text.map(|t| t.sha256.clone()))
     }
 
     /// What clusmgr holds; none if it holds nothing.
@@ -294,57 +305,56 @@ impl CorosyncSys {
         }
     }
 
-    /// At the daemon's start: a change that was not finished is taken back, or was finished but for
-    /// its record. Says which.
+    /// At the daemon's start: a change that was not finished is taken back; one that was finished but
+    /// for its record stays. What became of it is told when it is proved ([`Changes::change_unfinished`]).
     pub(super) fn settle(&self) -> Result<()> {
-        let Some(pending) = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION)? else {
+        self.clean_up();
+        let Some(mut pending) = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION)?
+        else {
             return Ok(());
         };
         let held = self.corosync_config_mtx.lock().u.clone();
-        if held.is_some_and(|h| h.conf == pending.new) {
-            self.note(Note::new(
-                Kind::ConfigChanged,
-                Severity::Notice,
-                format!(
-                    "the {} that was under way when clusmgr ended holds: the new configuration",
-                    pending.what
-                ),
-            ));
-            self.forget_pending();
-            return Ok(());
-        }
-        let path = &self.params.paths.conf;
-        let live =
-            file::read_bounded(path, limits::MAX_FILE as u64)?.map(|b| render::sha256_hex(&b));
-        if live.as_deref() == Some(pending.new.as_str()) {
-            match &pending.old {
-                Some(old) => {
-                    let bytes = file::read_bounded(
-                        &self.params.state_dir.join("conf").join(old),
-                        limits::MAX_FILE as u64,
-                    )?;
-                    let bytes = bytes.map(Zeroizing::new).ok_or_else(|| {
-                        Error::new("undo", path.display(), "the old text is gone")
-                    })?;
-                    self.put_live(&Text {
-                        sha256: old.clone(),
-                        version: ConfigVersion(0),
-                        bytes,
-                    })?;
-                }
-                None => file::remove(path)?,
+        // A revert goes back to what is held anyway: that says nothing about how far it came.
+        pending.holds = pending.what != "revert" && held.is_some_and(|h| h.conf == pending.new);
+        if !pending.holds {
+            if let Err(e) = self.take_back(&pending) {
+                // What is live was checked, and is drift now; the next start tries again.
+                log::error!("{e}");
+                return Ok(());
             }
         }
-        self.note(Note::new(
-            Kind::ConfigUndone,
-            Severity::Warning,
-            format!(
-                "the {} that was under way when clusmgr ended was undone: the old configuration",
-                pending.what
-            ),
-        ));
         self.corosync_config_mtx.lock().unfinished = Some(pending);
         Ok(())
+    }
+
+    fn take_back(&self, pending: &Pending) -> Result<()> {
+        let path = &self.params.paths.conf;
+        let live = self.live_text()?.map(|l| l.sha256);
+        if live.as_deref() != Some(pending.new.as_str()) {
+            return Ok(());
+        }
+        let Some(old) = &pending.old else {
+            return file::remove(path);
+        };
+        let gone = || Error::new("undo", path.display(), "the old text is gone");
+        self.put_live(&self.kept_text(old)?.ok_or_else(gone)?)
+    }
+
+    /// What a clusmgr that was killed left beside the live files, and of corosync's check.
+    fn clean_up(&self) {
+        let paths = &self.params.paths;
+        for dir in [&paths.conf, &paths.authkey].map(|p| p.parent()) {
+            // A directory that is not there has nothing in it; any other fault shows at the start.
+            let _ = dir.map(file::clean_temps);
+        }
+        let Ok(found) = std::fs::read_dir(&self.params.run_dir) else {
+            return;
+        };
+        for entry in found.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("check.") {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }
 
@@ -363,16 +373,36 @@ impl Changes for CorosyncSys {
             self.keep_text(old)?;
         }
         self.keep_text(&change.new)?;
+        // corosync's check took its time.
+        if !self.is_live(change.old.as_ref())? {
+            return Err(self.foreign(change.what));
+        }
         let pending = Pending {
             old: change.old.as_ref().map(|o| o.sha256.clone()),
             new: change.new.sha256.clone(),
             what: change.what.to_owned(),
             by: change.by.clone(),
+            holds: false,
         };
-        persist::save(&self.pending_path(), PENDING_VERSION, &pending)?;
-        self.corosync_config_mtx.lock().pending = Some(pending.new);
-        self.put_live(&change.new)
-            .inspect_err(|_| self.forget_pending())
+        let written =
+            persist::save(&self.pending_path(), PENDING_VERSION, &pending).and_then(|_| {
+                self.corosync_config_mtx.lock().pending = Some(pending.new);
+                self.put_live(&change.new)
+            });
+        let Err(e) = written else { return Ok(()) };
+        // It may be in its place all the same: only the sync of the directory failed.
+        let back = match self.is_live(Some(&change.new)) {
+            Ok(true) => self.change_undo(change),
+            _ => Ok(()),
+        };
+        match back {
+            Ok(()) => {
+                self.forget_pending();
+                Err(e)
+            }
+            // The record stays: the next start takes it back.
+            Err(back) => Err(e.hint(format!("and the way back failed: {back}"))),
+        }
     }
 
     fn change_reload(&self) -> Result<()> {
@@ -412,11 +442,18 @@ impl Changes for CorosyncSys {
             .read_live()
             .map_err(|f| first_of(&self.params.paths.conf, &f))?;
         let live = live.ok_or_else(|| Error::new("keep", "the change", "the live file is gone"))?;
+        if change.what != "adopt" && live.sha != change.new.sha256 {
+            return Err(self.foreign(change.what));
+        }
         // A start that comes in between leaves the record alone.
         self.corosync_config_mtx.lock().pending = Some(live.sha.clone());
-        self.keep(&live)?;
+        self.keep(&live).inspect_err(|_| {
+            if change.what == "adopt" {
+                self.corosync_config_mtx.lock().pending = None;
+            }
+        })?;
         self.in_use(&live);
-        self.forget_pending();
+        self.corosync_config_mtx.lock().pending = None;
         self.set_drift(false);
         if change.what == "adopt" {
             self.set_key_drift(false);
@@ -426,25 +463,18 @@ impl Changes for CorosyncSys {
                 self.set_degraded("restart-needed", detail);
             }
         }
-        let how = if ran { how.as_str() } else { "start" };
-        let (what, version) = (change.what, change.new.version);
-        self.remember(change, how, None);
-        let text = format!(
-            "{what} by {}: config_version {version}, by {how}",
-            change.by
-        );
-        self.note(
-            Note::new(Kind::ConfigChanged, Severity::Notice, text)
-                .with("what", what)
-                .with("by", change.by.clone())
-                .with("version", version.0)
-                .with("sha256", change.new.sha256.clone())
-                .with("plan", change.plan.clone()),
-        );
+        self.tell_kept(change, if ran { how.as_str() } else { "start" });
         Ok(())
     }
 
     fn change_undo(&self, change: &Prepared) -> Result<()> {
+        if !self.is_live(Some(&change.new))? {
+            return if self.is_live(change.old.as_ref())? {
+                Ok(())
+            } else {
+                Err(self.foreign("undo"))
+            };
+        }
         match &change.old {
             Some(old) => self.put_live(old),
             None => file::remove(&self.params.paths.conf),
@@ -452,48 +482,117 @@ impl Changes for CorosyncSys {
     }
 
     fn change_undone(&self, change: &Prepared, how: Needs, why: &str) {
-        self.forget_pending();
+        let mut guard = self.corosync_config_mtx.lock();
+        guard.pending = None;
+        let held = guard.u.clone();
+        drop(guard);
+        // It may name the new text although its writing failed, at the sync of the directory.
+        let record = self.record_path();
+        let back = match held {
+            Some(held) => persist::save(&record, MODEL_VERSION, &held).map(drop),
+            None => file::remove(&record),
+        };
+        if let Err(e) = back {
+            log::error!("{e}");
+        }
         self.compare();
         self.remember(change, how.as_str(), Some(why));
         let text = format!("{} by {} was undone: {why}", change.what, change.by);
         self.note(
             Note::new(Kind::ConfigUndone, Severity::Err, text)
-                .with("version", change.new.version.0),
+                .with("version", change.new.version.0)
+                .with("sha256", change.new.sha256.clone()),
         );
     }
 
-    fn change_unfinished(&self) -> Option<Prepared> {
+    fn change_over(&self) {
+        self.forget_pending();
+    }
+
+    fn change_unfinished(&self) -> Option<Unfinished> {
         let pending = self.corosync_config_mtx.lock().unfinished.take()?;
-        let text = |sha: &str| {
-            let path = self.params.state_dir.join("conf").join(sha);
-            let bytes = Zeroizing::new(file::read_bounded(&path, limits::MAX_FILE as u64).ok()??);
-            let version = parse::parse(&bytes).ok()?.config_version();
-            Some(Text {
-                sha256: sha.to_owned(),
-                version,
-                bytes,
-            })
-        };
-        let new = text(&pending.new)?;
-        let old = pending.old.as_deref().and_then(text);
+        let kept = |sha: &str| self.kept_text(sha).ok().flatten();
+        // Without it nobody knows what corosync may have read: everything is proved.
+        let new = kept(&pending.new).unwrap_or_else(|| Text {
+            sha256: pending.new.clone(),
+            ..text_of(Zeroizing::default())
+        });
+        let old = pending.old.as_deref().and_then(kept);
         let config = |t: Option<&Text>| {
             t.and_then(|t| parse::parse(&t.bytes).ok())
                 .unwrap_or_default()
         };
         let plan = plan::plan(&config(Some(&new)), &config(old.as_ref()));
-        Some(Prepared {
-            what: "undo",
+        let change = Prepared {
+            what: match pending.what.as_str() {
+                "revert" => "revert",
+                "rollback" => "rollback",
+                _ => "apply",
+            },
             by: pending.by,
             needs: needs(&plan),
             plan: plan_lines(&plan),
             warnings: Vec::new(),
             new,
             old,
-        })
+        };
+        if !pending.holds {
+            return Some(Unfinished::TakenBack(change));
+        }
+        let entries = self.history.read().unwrap_or_default().entries;
+        let told = entries
+            .last()
+            .is_some_and(|e| e.sha256 == change.new.sha256 && e.undone.is_none());
+        if told {
+            let text = format!(
+                "{} by {}: config_version {}, finished before clusmgr ended",
+                change.what, change.by, change.new.version
+            );
+            self.note_changed(&change, text);
+        } else {
+            self.tell_kept(&change, change.needs.as_str());
+        }
+        Some(Unfinished::Kept)
+    }
+}
+
+fn text_of(bytes: Zeroizing<Vec<u8>>) -> Text {
+    let version = parse::parse(&bytes).map(|c| c.config_version());
+    Text {
+        sha256: render::sha256_hex(&bytes),
+        version: version.unwrap_or_default(),
+        bytes,
     }
 }
 
 impl CorosyncSys {
+    fn foreign(&self, what: &str) -> Error {
+        let conf = self.params.paths.conf.display();
+        Error::new(what, conf, "somebody else changed it meanwhile; it stays")
+            .hint("'clusmgrctl config adopt' takes it in, 'config revert' undoes it")
+    }
+
+    fn tell_kept(&self, change: &Prepared, how: &str) {
+        self.remember(change, how, None);
+        let (what, version) = (change.what, change.new.version);
+        let text = format!(
+            "{what} by {}: config_version {version}, by {how}",
+            change.by
+        );
+        self.note_changed(change, text);
+    }
+
+    fn note_changed(&self, change: &Prepared, text: String) {
+        self.note(
+            Note::new(Kind::ConfigChanged, Severity::Notice, text)
+                .with("what", change.what)
+                .with("by", change.by.clone())
+                .with("version", change.new.version.0)
+                .with("sha256", change.new.sha256.clone())
+                .with("plan", change.plan.clone()),
+        );
+    }
+
     fn remember(&self, change: &Prepared, how: &str, undone: Option<&str>) {
         let entry = Entry {
             id: 0,
@@ -516,11 +615,19 @@ impl CorosyncSys {
         };
         self.clear_degraded("history");
         let held = self.corosync_config_mtx.lock().u.clone();
+        // A change is over only when its record is gone; until then a start may need both texts.
+        let pending = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION);
+        let pending = pending.ok().flatten();
+        let under_way = |name: &str| {
+            pending
+                .as_ref()
+                .is_some_and(|p| p.new == name || p.old.as_deref() == Some(name))
+        };
         let is = |name: &str, of: &dyn Fn(&S01) -> bool| {
             entries.iter().any(|e| e.sha256 == name) || held.as_ref().is_some_and(of)
         };
         self.prune("conf", &|name| {
-            is(name, &|h| h.conf == name || h.live == name)
+            is(name, &|h| h.conf == name || h.live == name) || under_way(name)
         });
         // An old key is a secret that nobody needs any more.
         self.prune("keys", &|name| {

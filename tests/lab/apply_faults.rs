@@ -1,0 +1,459 @@
+//! An apply that is killed, or that meets a full disk, at any of its steps; and what of a secret can
+//! be seen anywhere. The faults are real: strace kills clusmgr at a system call, or has it fail.
+
+use crate::common::{LONG, Lab, Node, Ran, until};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const CONF: &str = "/etc/corosync/corosync.conf";
+const CHANGE: &str = "/var/lib/clusmgr/change.json";
+const FLAGS: [&str; 2] = ["--poll-interval", "0.2"];
+
+/// The live text under the next version, with another value of a timer (or of what else has two).
+fn next(node: &Node<'_>, key: &str, values: [&str; 2]) -> String {
+    let text = String::from_utf8(node.read(CONF)).unwrap();
+    let version = version_of(&text);
+    let text = text.replace(
+        &format!("config_version: {version}\n"),
+        &format!("config_version: {}\n", version + 1),
+    );
+    let line = |value: &str| format!("\t{key}: {value}\n");
+    let [one, other] = values;
+    let edited = if text.contains(&line(one)) {
+        text.replace(&line(one), &line(other))
+    } else {
+        text.replace(&line(other), &line(one))
+    };
+    assert_ne!(edited, text, "{key}");
+    node.put("/tmp/new.conf", &edited);
+    edited
+}
+
+fn value_of<'t>(text: &'t str, key: &str) -> &'t str {
+    let line = text
+        .lines()
+        .find_map(|l| l.trim().strip_prefix(key)?.strip_prefix(": "));
+    line.unwrap()
+}
+
+fn version_of(text: &str) -> u64 {
+    value_of(text, "config_version").parse().unwrap()
+}
+
+/// strace on the node's clusmgr: these words, and what it saw in `/tmp/trace`. Gives its pid.
+fn strace(node: &Node<'_>, words: &str) -> i64 {
+    let pid = node.daemon_pid();
+    node.sh("rm -f /tmp/trace").ok();
+    let tracer = node.spawn(&format!("strace -f -qq -o /tmp/trace {words} -p {pid}"));
+    let untraced =
+        format!("cat /proc/{pid}/task/*/status | grep ^TracerPid: | grep -vc '\\s{tracer}$'");
+    until("strace has every thread", LONG, || {
+        assert!(
+            node.lives(tracer),
+            "strace: {:?}",
+            node.sh("cat /tmp/spawned.out")
+        );
+        (node.sh(&untraced).out.trim() == "0").then_some(())
+    });
+    tracer
+}
+
+/// strace lets go of what it still has.
+fn let_go(node: &Node<'_>, tracer: i64) {
+    if node.lives(tracer) {
+        node.sh(&format!("kill {tracer}; true")).ok();
+    }
+    node.wait_gone(tracer);
+}
+
+fn apply(node: &Node<'_>) -> Ran {
+    node.ctl(&["--timeout", "60", "config", "apply", "/tmp/new.conf"])
+}
+
+/// The system calls of an apply at which the state on disk changes, and how many there are of each:
+/// as one apply made them.
+fn steps(node: &Node<'_>, key: &str, values: [&str; 2]) -> BTreeMap<&'static str, usize> {
+    next(node, key, values);
+    let tracer = strace(node, "-e trace=rename,fsync,unlink");
+    apply(node).ok();
+    let_go(node, tracer);
+    let trace = String::from_utf8(node.read("/tmp/trace")).unwrap();
+    // The thread that applies is the one that writes change.json.
+    let line = trace.lines().find(|l| l.contains("/change.json")).unwrap();
+    let thread = line.split_whitespace().next().unwrap();
+    let calls = ["rename", "fsync", "unlink"].map(|call| {
+        let made = |l: &&str| {
+            l.split_whitespace().next() == Some(thread) && l.contains(&format!(" {call}("))
+        };
+        (call, trace.lines().filter(made).count())
+    });
+    calls.into()
+}
+
+/// The configuration is whole, the old or the new one: in the file, in corosync, in what clusmgr
+/// holds. Gives whether it is the new one.
+#[track_caller]
+fn whole(node: &Node<'_>, what: &str, key: &str, old: &str, new: &str) -> bool {
+    let live = String::from_utf8(node.read(CONF)).unwrap();
+    assert!(
+        live == old || live == new,
+        "{what}: neither the old nor the new one:\n{live}"
+    );
+    let s = node.wait("running and well", |s| {
+        s["service"]["state"] == "running" && s["config"]["drift"] == false
+    });
+    assert_eq!(s["config"]["version"], json!(version_of(&live)), "{what}");
+    let running = node.cmap(&format!("totem.{key}"));
+    assert_eq!(
+        running,
+        value_of(&live, key),
+        "{what}: in the running corosync"
+    );
+    let left = node.sh(
+        "find /var/lib/clusmgr /etc/corosync /run/clusmgr -name '.clusmgr-tmp.*' -o -name 'check.*'",
+    );
+    assert_eq!(left.ok(), "", "{what}: left over");
+    let history = node.ctl(&["config", "history", "--json"]).ok();
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let entries = history["entries"].as_array().unwrap();
+    let kept = entries.iter().rfind(|e| e["undone"].is_null()).unwrap();
+    assert_eq!(kept["sha256"], s["config"]["sha256"], "{what}: {history:#}");
+    assert_eq!(history["damaged"], 0, "{what}");
+    live == new
+}
+
+/// Kills clusmgr at the K-th call of an apply, starts another one, and holds that it ends with one
+/// configuration, whole, and says which. Gives whether it is the new one.
+fn killed_at(node: &Node<'_>, call: &str, k: usize, key: &str, values: [&str; 2]) -> bool {
+    let what = format!("kill -9 at {call} {k}");
+    let old = String::from_utf8(node.read(CONF)).unwrap();
+    let new = next(node, key, values);
+    let before = node.latest();
+    let daemon = node.daemon_pid();
+    let tracer = strace(
+        node,
+        &format!("-e trace={call} -e inject={call}:signal=KILL:when={k}"),
+    );
+    let ran = apply(node);
+    assert_ne!(ran.code, 0, "{what}: {ran:?}");
+    node.wait_gone(daemon);
+    let_go(node, tracer);
+    let begun = node.file(CHANGE).exists();
+    node.start_daemon(&FLAGS);
+    until("the change is over", LONG, || {
+        (!node.file(CHANGE).exists()).then_some(())
+    });
+    let is_new = whole(node, &what, key, &old, &new);
+    let kinds = node.kinds_after(before);
+    let said = |kind: &str| kinds.iter().any(|k| k == kind);
+    if is_new {
+        assert!(
+            said("config.changed") && !said("config.undone"),
+            "{what}: {kinds:?}"
+        );
+    } else {
+        assert_eq!(said("config.undone"), begun, "{what}: {kinds:?}");
+        assert!(!said("config.changed"), "{what}: {kinds:?}");
+    }
+    is_new
+}
+
+#[test]
+fn killed_at_every_step_of_an_apply_by_reload_it_ends_old_or_new() {
+    let lab = Lab::up("kill-reload", "1", &FLAGS);
+    let n1 = lab.node(1);
+    let pid = n1.wait_state("running")["service"]["pid"].clone();
+    let token = ("token", ["1000", "1500"]);
+    let steps = steps(&n1, token.0, token.1);
+    // Of the copy for -t, the text, change.json, the live file, the record and the history.
+    assert!(
+        steps["rename"] >= 6 && steps["fsync"] >= 10 && steps["unlink"] >= 1,
+        "{steps:?}"
+    );
+    let mut ended = [0, 0];
+    for (call, count) in &steps {
+        for k in 1..=*count {
+            ended[usize::from(killed_at(&n1, call, k, token.0, token.1))] += 1;
+        }
+    }
+    assert!(ended[0] > 3 && ended[1] > 3, "{ended:?} ended old and new");
+    assert_eq!(
+        n1.status()["service"]["pid"],
+        pid,
+        "and corosync ran all the time"
+    );
+}
+
+#[test]
+fn killed_in_the_middle_of_an_apply_by_restart_it_ends_old_or_new() {
+    let lab = Lab::up("kill-restart", "1", &FLAGS);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let name = ("cluster_name", ["clab", "other"]);
+    let steps = steps(&n1, name.0, name.1);
+    let (renames, syncs) = (steps["rename"], steps["fsync"]);
+    let mut ended = [0, 0];
+    // From the end: the history, the record, the live file, change.json, each before and after.
+    for (call, k) in [
+        ("unlink", steps["unlink"]),
+        ("rename", renames),
+        ("rename", renames - 1),
+        ("rename", renames - 2),
+        ("fsync", syncs),
+        ("fsync", syncs - 4),
+        ("fsync", syncs - 7),
+        ("fsync", syncs - 8),
+    ] {
+        ended[usize::from(killed_at(&n1, call, k, name.0, name.1))] += 1;
+    }
+    assert!(ended[0] > 1 && ended[1] > 1, "{ended:?} ended old and new");
+}
+
+/// An apply that met a fault: either it failed, in one line, with the old configuration whole, or
+/// what failed was not needed. Without the fault the next one works.
+fn failed_or_done(node: &Node<'_>, what: &str, ran: &Ran, old: &str, new: &str) -> bool {
+    let is_new = whole(node, what, "token", old, new);
+    assert_eq!(ran.code, i32::from(!is_new), "{what}: {ran:?}");
+    if !is_new {
+        assert_eq!(ran.err.lines().count(), 1, "{what}: {ran:?}");
+        assert!(ran.err.starts_with("clusmgrctl: "), "{what}: {ran:?}");
+        assert!(
+            ran.err.contains("No space left on device"),
+            "{what}: {ran:?}"
+        );
+        assert!(!node.file(CHANGE).exists(), "{what}");
+    }
+    is_new
+}
+
+#[test]
+fn no_space_at_any_step_of_an_apply_leaves_the_old_configuration() {
+    let lab = Lab::up("nospace-steps", "1", &FLAGS);
+    let n1 = lab.node(1);
+    let pid = n1.wait_state("running")["service"]["pid"].clone();
+    let token = ("token", ["1000", "1500"]);
+    let steps = steps(&n1, token.0, token.1);
+    let mut ended = [0, 0];
+    for (call, count) in &steps {
+        for k in 1..=*count {
+            let what = format!("no space at {call} {k}");
+            let old = String::from_utf8(n1.read(CONF)).unwrap();
+            let new = next(&n1, token.0, token.1);
+            let tracer = strace(
+                &n1,
+                &format!("-e trace={call} -e inject={call}:error=ENOSPC:when={k}"),
+            );
+            let ran = apply(&n1);
+            let_go(&n1, tracer);
+            ended[usize::from(failed_or_done(&n1, &what, &ran, &old, &new))] += 1;
+            let old = String::from_utf8(n1.read(CONF)).unwrap();
+            let new = next(&n1, token.0, token.1);
+            apply(&n1).ok();
+            assert!(whole(&n1, &what, token.0, &old, &new), "{what}");
+            assert!(!n1.file(CHANGE).exists(), "{what}");
+        }
+    }
+    assert!(ended[0] > 10, "{ended:?} ended old and new");
+    // What is on disk is what was in memory.
+    n1.end_daemon("KILL");
+    n1.start_daemon(&FLAGS);
+    let live = String::from_utf8(n1.read(CONF)).unwrap();
+    assert!(whole(&n1, "at the end", token.0, &live, &live));
+    assert_eq!(n1.status()["service"]["pid"], pid);
+}
+
+#[test]
+fn a_full_disk_during_an_apply_leaves_the_old_configuration() {
+    let lab = Lab::up("nospace-real", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    for (dir, least) in [
+        ("/var/lib/clusmgr", 4),
+        ("/etc/corosync", 1),
+        ("/run/clusmgr", 1),
+    ] {
+        n1.sh(&format!(
+            "mkdir -p {dir} && cp -a {dir} /tmp/kept && mount -n -t tmpfs -o size=1m,mode=755 tiny {dir} \
+             && cp -a /tmp/kept/. {dir}/ && rm -rf /tmp/kept"
+        ))
+        .ok();
+        n1.start_daemon(&FLAGS);
+        n1.wait_state("running");
+        let read = || n1.sh(&format!("cat {CONF}")).ok();
+        let mut failed = 0;
+        // So many pages are free, from none to enough.
+        for pages in 0.. {
+            let what = format!("{pages} pages free in {dir}");
+            let old = read();
+            let new = next_of(&n1, &old);
+            n1.sh(&format!(
+                "dd if=/dev/zero of={dir}/filler bs=4k 2>/dev/null; truncate -s -{} {dir}/filler",
+                pages * 4096
+            ))
+            .ok();
+            let ran = apply(&n1);
+            let live = read();
+            assert!(live == old || live == new, "{what}: {live}");
+            assert_eq!(ran.code, i32::from(live == old), "{what}: {ran:?}");
+            assert_eq!(n1.cmap("totem.token"), value_of(&live, "token"), "{what}");
+            n1.sh(&format!("rm {dir}/filler; ! test -e {CHANGE}")).ok();
+            if live == new {
+                break;
+            }
+            failed += 1;
+            assert!(pages < 100, "{what}: {ran:?}");
+            assert_eq!(ran.err.lines().count(), 1, "{what}: {ran:?}");
+            assert!(
+                ran.err.contains("No space left on device"),
+                "{what}: {ran:?}"
+            );
+            // With space it goes through.
+            apply(&n1).ok();
+            assert_eq!(
+                (read(), n1.cmap("totem.token")),
+                (new.clone(), value_of(&new, "token").to_owned())
+            );
+        }
+        assert!(failed >= least, "{failed} failed in {dir}");
+        let s = n1.wait("no drift", |s| s["config"]["drift"] == false);
+        assert_eq!(s["config"]["version"], json!(version_of(&read())));
+        n1.end_daemon("TERM");
+    }
+}
+
+/// As [`next`], of a text that cannot be seen from outside.
+fn next_of(node: &Node<'_>, old: &str) -> String {
+    let version = version_of(old);
+    let token = value_of(old, "token");
+    let new = old
+        .replace(
+            &format!("config_version: {version}\n"),
+            &format!("config_version: {}\n", version + 1),
+        )
+        .replace(
+            &format!("\ttoken: {token}\n"),
+            &format!("\ttoken: {}\n", if token == "1000" { 1500 } else { 1000 }),
+        );
+    assert_ne!(new, old);
+    node.put("/tmp/new.conf", &new);
+    new
+}
+
+#[test]
+fn a_key_in_the_configuration_is_seen_nowhere() {
+    let lab = Lab::up("secret", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    let (first, second) = ("Zq7first".repeat(20), "Zq7second".repeat(20));
+    n1.edit_conf(|t| t.replace("crypto_cipher:", &format!("key: {first}\n\tcrypto_cipher:")));
+    n1.sh(&format!(
+        "rm /etc/corosync/authkey; chmod 600 {CONF}; umask 077; : >/tmp/spawned.out"
+    ))
+    .ok();
+    // Whatever is executed, from the first moment on, with all its arguments.
+    let tracer = n1.spawn(
+        "strace -f -qq -v -s 100000 -e trace=execve -o /tmp/trace clusmgr -f -d --poll-interval 0.2",
+    );
+    n1.wait("running", |s| s["service"]["state"] == "running");
+    let mut said = Vec::new();
+    let mut run = |words: &[&str]| {
+        let ran = n1.run(words);
+        said.push(format!("{words:?}: {ran:?}"));
+        ran
+    };
+    let put = |text: &str| {
+        n1.put("/tmp/new.conf", text);
+        n1.sh("chmod 600 /tmp/new.conf").ok();
+    };
+    let live = || String::from_utf8(n1.read(CONF)).unwrap();
+    let ctl = |words: &[&'static str]| [&["clusmgrctl"], words].concat();
+    let file = "/tmp/new.conf";
+    // A change that goes through, and one of the key itself.
+    next(&n1, "token", ["1000", "1500"]);
+    n1.sh("chmod 600 /tmp/new.conf").ok();
+    run(&ctl(&["config", "diff", file])).ok();
+    run(&ctl(&["config", "apply", file, "--dry-run", "--json"])).ok();
+    run(&ctl(&["config", "apply", file])).ok();
+    let text = live().replace("config_version: 2", "config_version: 3");
+    put(&text.replace(&first, &second));
+    run(&ctl(&["config", "diff", file])).ok();
+    run(&ctl(&["--timeout", "60", "config", "apply", file])).ok();
+    assert!(live().contains(&second));
+    // Refused by the rules, by corosync's own check, by the grammar; undone late.
+    let text = live().replace("config_version: 3", "config_version: 4");
+    for bad in [
+        text.replace(&second, "Zq7second"),
+        text.replace(
+            &format!("key: {second}"),
+            &format!("key: {second}\n\tkey {second}"),
+        ),
+        text.replace(
+            &format!("key: {second}"),
+            &format!("key: {second}\n\tkeyy: {second}\n\ttoken: {second}"),
+        ),
+        text.replace(
+            "quorum {",
+            "uidgid {\n\tuid: nobody-of-this-name\n}\nquorum {",
+        ),
+        format!("{text}\n{second} {{\n"),
+    ] {
+        put(&bad);
+        assert_eq!(run(&ctl(&["config", "apply", file])).code, 1);
+        run(&ctl(&["config", "check", file]));
+        run(&ctl(&["config", "check", file, "--json"]));
+        run(&ctl(&["config", "diff", file]));
+    }
+    // The live file as a hand edit that is no good, and one that is.
+    let ours = live();
+    n1.put(CONF, format!("{ours}\n{second} {{\n"));
+    n1.sh(&format!("chmod 600 {CONF}")).ok();
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    run(&ctl(&["config", "adopt"]));
+    run(&ctl(&["config", "diff"]));
+    run(&["clusmgr", "-t"]);
+    run(&ctl(&["config", "revert"])).ok();
+    assert_eq!(live(), ours);
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["config", "show"],
+        &["config", "show", "--json"],
+        &["config", "check"],
+        &["config", "diff"],
+        &["config", "history"],
+        &["config", "history", "--json"],
+        &["key", "fingerprint"],
+        &["--timeout", "60", "config", "rollback", "1"],
+        &["events"],
+        &["events", "--json"],
+    ] {
+        run(&ctl(words)).ok();
+    }
+    run(&["clusmgr", "-t"]);
+    n1.kill("USR1", n1.daemon_pid());
+    until("the state is in the log", LONG, || {
+        let log = String::from_utf8(n1.read("/tmp/spawned.out")).unwrap();
+        log.contains("state: {").then_some(())
+    });
+    n1.end_daemon("TERM");
+    n1.wait_gone(tracer);
+    let trace = String::from_utf8(n1.read("/tmp/trace")).unwrap();
+    assert!(
+        trace.contains("\"-t\"") && trace.contains("corosync-cfgtool"),
+        "{trace}"
+    );
+    said.push(trace);
+    said.push(String::from_utf8(n1.read("/tmp/spawned.out")).unwrap());
+    for text in &said {
+        let line = text
+            .lines()
+            .find(|l| l.contains("Zq7first") || l.contains("Zq7second"));
+        assert!(line.is_none(), "the key is in {}", line.unwrap());
+    }
+    // In files it is for root alone.
+    let files = n1.sh("grep -rlE 'Zq7(first|second)' /etc/corosync /var/lib /var/log /run /tmp | xargs stat -c '%a %u %n'");
+    let wide: Vec<&str> = files
+        .out
+        .lines()
+        .filter(|l| !l.starts_with("600 0 ") && !l.starts_with("400 0 "))
+        .collect();
+    assert!(wide.is_empty() && files.out.contains(CONF), "{}", files.out);
+}
