@@ -127,7 +127,7 @@ pub enum Unfinished {
     /// It was kept already, and is told now.
     Kept,
     /// The old text is back in place; corosync, if it runs, may have the new values still.
-    TakenBack(Prepared),
+    TakenBack(Box<Prepared>),
 }
 
 /// The steps. None of them is called on the monitor's thread; the manager sees to it that there is

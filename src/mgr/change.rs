@@ -213,7 +213,7 @@ impl Manager {
         let change = match data.change_unfinished() {
             None => return,
             Some(Unfinished::Kept) => return self.over(latest),
-            Some(Unfinished::TakenBack(change)) => change,
+            Some(Unfinished::TakenBack(change)) => *change,
         };
         let proved = self.take_effect(&change, true);
         let why = match proved {

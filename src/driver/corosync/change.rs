@@ -537,7 +537,7 @@ impl Changes for CorosyncSys {
             old,
         };
         if !pending.holds {
-            return Some(Unfinished::TakenBack(change));
+            return Some(Unfinished::TakenBack(Box::new(change)));
         }
         let entries = self.history.read().unwrap_or_default().entries;
         let told = entries
