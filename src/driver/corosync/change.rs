@@ -4,19 +4,19 @@
 //! file is touched, and gone when the change is kept or undone; so a daemon that is killed in between
 //! finds at its next start what it has to take back.
 
-use super::live::Live;
-use super::model::{Config, Item, MODEL_VERSION};
-use super::plan::{self, Plan};
+use super::model::MODEL_VERSION;
+use super::plan;
+use super::prepare::{needs, plan_lines};
+use super::proof::{differs, expected, unsettled};
 use super::store::{S01, first_of};
-use super::tools::Cmap;
-use super::{CorosyncSys, diff, limits, nodes, parse, render};
-use crate::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished, What};
-use crate::error::{Error, Kind as ErrorKind, Result};
+use super::{CorosyncSys, limits, parse, render};
+use crate::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished};
+use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::persist;
 use crate::sys::{clock, file, ready};
-use crate::types::{ConfigVersion, WallMs};
-use crate::wire::{DiffReport, HistoryEntry as Entry};
+use crate::types::WallMs;
+use crate::wire::HistoryEntry as Entry;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,181 +49,8 @@ impl CorosyncSys {
         self.params.state_dir.join("change.json")
     }
 
-    /// What is live, and ours: the old side of a change.
-    fn present(&self, what: &What) -> Result<Option<Live>> {
-        let conf = &self.params.paths.conf;
-        let drift = self.corosync_config_mtx.lock().drift;
-        match self.read_live() {
-            // What is being taken back, or taken in, is allowed to differ.
-            Ok(live) if !drift || !matches!(what, What::Apply(_) | What::Rollback(_)) => Ok(live),
-            Ok(_) => Err(Error::new(what.as_str(), conf.display(), "the live file was changed by somebody else")
-                .hint("'clusmgrctl config diff' shows it; 'config adopt' takes it in, 'config revert' undoes it")),
-            // A live file that is no good must not keep a better one out.
-            Err(_) if !matches!(what, What::Adopt) => Ok(None),
-            Err(findings) => Err(first_of(conf, &findings)),
-        }
-    }
-
-    /// The text that is asked for, as a configuration.
-    fn wanted(&self, request: &Request) -> Result<Config> {
-        let conf = &self.params.paths.conf;
-        let held = || {
-            let held = self.corosync_config_mtx.lock().u.clone();
-            held.ok_or_else(|| {
-                Error::new(
-                    request.what.as_str(),
-                    conf.display(),
-                    "clusmgr holds no configuration yet",
-                )
-                .kind(ErrorKind::NotConfigured)
-            })
-        };
-        let parsed = |bytes: &[u8], name: &str| {
-            parse::parse(bytes).map_err(|f| first_of(std::path::Path::new(name), &f))
-        };
-        match &request.what {
-            What::Apply(bytes) => parsed(bytes, "the new configuration"),
-            What::Adopt => {
-                let bytes = file::read_bounded(conf, limits::MAX_FILE as u64)?.map(Zeroizing::new);
-                let missing = || {
-                    Error::new("adopt", conf.display(), "it is not there")
-                        .kind(ErrorKind::NotConfigured)
-                };
-                parsed(&bytes.ok_or_else(missing)?, &conf.to_string_lossy())
-            }
-            What::Revert => parsed(&self.kept_conf(&held()?)?, "the kept configuration"),
-            What::Rollback(id) => {
-                let held = held()?;
-                let entry = self.earlier(*id, &held)?;
-                let bytes = self.kept_conf(&S01 {
-                    conf: entry.sha256,
-                    ..held
-                })?;
-                let mut config = parsed(&bytes, "the earlier configuration")?;
-                let now = self.corosync_config_mtx.lock().version.unwrap_or_default();
-                config.set_config_version(ConfigVersion(now.0.saturating_add(1)));
-                Ok(config)
-            }
-        }
-    }
-
-    /// The entry of the history to go back to.
-    fn earlier(&self, id: Option<u64>, held: &S01) -> Result<Entry> {
-        let entries = self.history.read()?.entries;
-        let holds = |e: &&Entry| e.undone.is_none();
-        let found = match id {
-            Some(id) => entries.iter().find(|e| e.id == id).cloned(),
-            None => {
-                let present = entries.iter().rposition(|e| e.sha256 == held.conf);
-                let before = &entries[..present.unwrap_or(entries.len())];
-                before.iter().rev().find(holds).cloned()
-            }
-        };
-        let what = id.map_or("an earlier configuration".to_owned(), |id| {
-            format!("configuration {id}")
-        });
-        found.ok_or_else(|| {
-            Error::new("roll back to", what, "it is not in the history")
-                .hint("see 'clusmgrctl config history'")
-        })
-    }
-
-    fn check_versions(
-        &self,
-        what: &What,
-        new: ConfigVersion,
-        old: Option<ConfigVersion>,
-    ) -> Result<()> {
-        let running = self.corosync_config_mtx.lock().version;
-        let floor = old.into_iter().chain(running).max();
-        match floor {
-            Some(floor) if matches!(what, What::Apply(_)) && new <= floor => {
-                let next = ConfigVersion(floor.0.saturating_add(1));
-                Err(Error::new(
-                    "apply",
-                    "the new configuration",
-                    format!("its config_version {new} is not above {floor}"),
-                )
-                .hint(format!(
-                    "write 'config_version: {next}' in its totem section"
-                )))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_nodes(&self, request: &Request, config: &Config) -> Result<()> {
-        let nodes = config.nodes().len();
-        let alone = matches!(request.what, What::Apply(_) | What::Rollback(_)) && nodes > 1;
-        if !alone || request.this_node_only {
-            return Ok(());
-        }
-        let cause = format!(
-            "it has {nodes} nodes and would change on this one only; its peers could not start any more"
-        );
-        Err(
-            Error::new(request.what.as_str(), "the configuration", cause)
-                .hint("do the same on every node, each with --this-node-only"),
-        )
-    }
-
-    fn prepare(&self, request: &Request) -> Result<Prepared> {
-        let live = self.present(&request.what)?;
-        let config = self.wanted(request)?;
-        // All rules, and the key that it would be used with.
-        let path = self.params.paths.conf.clone();
-        let checked = self
-            .check_conf(render::render(&config)?)
-            .map_err(|f| first_of(&path, &f))?;
-        let bytes = self.canonical(&checked)?;
-        let config = parse::parse(&bytes).map_err(|f| first_of(&path, &f))?;
-        let new = Text {
-            sha256: render::sha256_hex(&bytes),
-            version: config.config_version(),
-            bytes,
-        };
-        let held = self.corosync_config_mtx.lock().u.clone();
-        let old = match (&request.what, held) {
-            (What::Adopt, Some(held)) => Some(self.held_text(&held)?),
-            // Also one that is no good: a change that fails gives back what was there.
-            _ => self.live_text()?,
-        };
-        let same = old.as_ref().is_some_and(|o| o.sha256 == new.sha256);
-        if !same {
-            self.check_versions(&request.what, new.version, old.as_ref().map(|o| o.version))?;
-        }
-        let empty = Config::default();
-        let held = self.held_config();
-        let from = match request.what {
-            What::Adopt => held.as_ref(),
-            _ => live.as_ref().map(|l| &l.config),
-        };
-        let plan = plan::plan(from.unwrap_or(&empty), &config);
-        if let (Some(_), Some(first)) = (&live, plan.refused.first()) {
-            let cause = format!("{first}: corosync refuses that on a link that stands");
-            return Err(
-                Error::new(request.what.as_str(), "the configuration", cause)
-                    .hint("remove the link and apply, then add it anew and apply again"),
-            );
-        }
-        self.corosync_t(&config, checked.key.path())?;
-        Ok(Prepared {
-            what: request.what.as_str(),
-            by: request.by.clone(),
-            needs: needs(&plan),
-            plan: plan_lines(&plan),
-            warnings: checked.warnings().iter().map(ToString::to_string).collect(),
-            new,
-            old,
-        })
-    }
-
-    fn held_text(&self, held: &S01) -> Result<Text> {
-        self.kept_conf(held).map(text_of)
-    }
-
     /// The live file as it stands, good or not; none if it is not there.
-    fn live_text(&self) -> Result<Option<Text>> {
+    pub(super) fn live_text(&self) -> Result<Option<Text>> {
         let bytes = file::read_bounded(&self.params.paths.conf, limits::MAX_FILE as u64)?;
         Ok(bytes.map(Zeroizing::new).map(text_of))
     }
@@ -239,46 +66,6 @@ impl CorosyncSys {
     fn is_live(&self, text: Option<&Text>) -> Result<bool> {
         let live = self.live_text()?;
         Ok(live.map(|l| l.sha256) == text.map(|t| t.sha256.clone()))
-    }
-
-    /// What clusmgr holds; none if it holds nothing.
-    fn held_config(&self) -> Option<Config> {
-        let held = self.corosync_config_mtx.lock().u.clone()?;
-        parse::parse(&self.kept_conf(&held).ok()?).ok()
-    }
-
-    /// What a text, or the live file, would change.
-    pub(super) fn diff(&self, text: Option<&[u8]>) -> Result<DiffReport> {
-        let conf = &self.params.paths.conf;
-        let (name, new) = match text {
-            Some(text) => (
-                "the new configuration".to_owned(),
-                Zeroizing::new(text.to_vec()),
-            ),
-            None => {
-                let bytes = file::read_bounded(conf, limits::MAX_FILE as u64)?;
-                let missing = || {
-                    Error::new("compare", conf.display(), "it is not there")
-                        .kind(ErrorKind::NotConfigured)
-                };
-                (
-                    conf.display().to_string(),
-                    Zeroizing::new(bytes.ok_or_else(missing)?),
-                )
-            }
-        };
-        let new = parse::parse(&new).map_err(|f| first_of(std::path::Path::new(&name), &f))?;
-        let held = self.held_config().unwrap_or_default();
-        let text = diff::unified(
-            "what clusmgr holds",
-            &render::render_redacted(&held)?,
-            &name,
-            &render::render_redacted(&new)?,
-        );
-        Ok(DiffReport {
-            diff: text,
-            plan: plan_lines(&plan::plan(&held, &new)),
-        })
     }
 
     /// Keeps a text under its hash.
@@ -556,7 +343,7 @@ impl Changes for CorosyncSys {
     }
 }
 
-fn text_of(bytes: Zeroizing<Vec<u8>>) -> Text {
+pub(super) fn text_of(bytes: Zeroizing<Vec<u8>>) -> Text {
     let version = parse::parse(&bytes).map(|c| c.config_version());
     Text {
         sha256: render::sha256_hex(&bytes),
@@ -646,139 +433,5 @@ impl CorosyncSys {
                 let _ = std::fs::remove_file(file.path());
             }
         }
-    }
-}
-
-fn needs(plan: &Plan) -> Needs {
-    match (plan.restart.is_empty(), plan.reload.is_empty()) {
-        (false, _) => Needs::Restart,
-        (true, false) => Needs::Reload,
-        (true, true) => Needs::Nothing,
-    }
-}
-
-fn plan_lines(plan: &Plan) -> Vec<String> {
-    let all = [
-        (&plan.reload, "reload"),
-        (&plan.restart, "restart"),
-        (&plan.refused, "refused"),
-    ];
-    let line = |word: &str, c: &plan::Change| format!("{c} ({word})");
-    all.iter()
-        .flat_map(|(changes, word)| changes.iter().map(|c| line(word, c)))
-        .collect()
-}
-
-/// The keys that corosync has in its database for a configuration: those that it takes as they stand.
-fn expected(config: &Config) -> Cmap {
-    let mut cmap = Cmap::new();
-    for item in config.items() {
-        let Item::Section(section) = item else {
-            continue;
-        };
-        if !["totem", "quorum", "logging"].contains(&section.name.as_str()) {
-            continue;
-        }
-        for item in &section.items {
-            if let Item::Key(key) = item {
-                cmap.insert(
-                    format!("{}.{}", section.name, key.name),
-                    key.value.text().into_owned(),
-                );
-            }
-        }
-    }
-    cmap.remove("totem.key");
-    for (place, node) in config.nodes().iter().enumerate() {
-        let path = |key: &str| format!("nodelist.node.{place}.{key}");
-        cmap.extend(node.nodeid.map(|id| (path("nodeid"), id.to_string())));
-        cmap.extend(node.name.clone().map(|name| (path("name"), name)));
-        for (nodes::LinkId(link), addr) in &node.addrs {
-            cmap.insert(path(&format!("ring{link}_addr")), addr.clone());
-        }
-    }
-    cmap
-}
-
-/// The first value that should have changed, and has not.
-fn differs(from: &Cmap, to: &Cmap, running: &Cmap) -> Option<String> {
-    let changed = to
-        .iter()
-        .filter(|(key, value)| from.get(*key) != Some(value));
-    for (key, value) in changed {
-        let has = running.get(key).map(|v| v.trim());
-        if !has.is_some_and(|has| same(has, value.trim())) {
-            return Some(format!(
-                "{key} is {} in the running corosync, not {value}",
-                has.unwrap_or("absent")
-            ));
-        }
-    }
-    let gone = from.keys().filter(|key| !to.contains_key(*key));
-    let left = gone.into_iter().find(|key| running.contains_key(*key));
-    left.map(|key| format!("{key} is still there in the running corosync"))
-}
-
-/// corosync writes numbers its own way: `0100` is 100.
-fn same(a: &str, b: &str) -> bool {
-    a == b || matches!((a.parse::<u64>(), b.parse::<u64>()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// A reload that is stuck or failed, as corosync notes it.
-fn unsettled(running: &Cmap) -> Option<String> {
-    let is = |key: &str, value: &str| running.get(key).is_some_and(|v| v == value);
-    if is("config.totemconfig_reload_in_progress", "1") || is("config.reload_in_progress", "1") {
-        return Some("the reload is stuck: it is still in progress".to_owned());
-    }
-    match running.get("config.reload_status") {
-        Some(status) if status != "1" => Some(format!("corosync says reload_status {status}")),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn cmap(of: &[(&str, &str)]) -> Cmap {
-        of.iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn a_value_that_did_not_change_is_named() {
-        let (from, to) = (
-            cmap(&[("totem.token", "1000"), ("totem.join", "50")]),
-            cmap(&[("totem.token", "2000")]),
-        );
-        assert_eq!(differs(&from, &to, &cmap(&[("totem.token", "2000")])), None);
-        assert_eq!(
-            differs(&from, &to, &cmap(&[("totem.token", "1000")])).unwrap(),
-            "totem.token is 1000 in the running corosync, not 2000"
-        );
-        assert_eq!(
-            differs(
-                &from,
-                &to,
-                &cmap(&[("totem.token", "2000"), ("totem.join", "50")])
-            )
-            .unwrap(),
-            "totem.join is still there in the running corosync"
-        );
-        assert_eq!(
-            differs(&to, &to, &cmap(&[])),
-            None,
-            "what did not change is not asked for"
-        );
-    }
-
-    #[test]
-    fn a_stuck_or_failed_reload_is_seen() {
-        assert!(unsettled(&cmap(&[("config.totemconfig_reload_in_progress", "1")])).is_some());
-        assert!(unsettled(&cmap(&[("config.reload_status", "7")])).is_some());
-        assert!(unsettled(&cmap(&[("config.reload_status", "1")])).is_none());
-        assert!(unsettled(&cmap(&[])).is_none());
     }
 }
