@@ -2,7 +2,7 @@
 //! with the target beside. It measures only when it is given a part by name.
 //!
 //! ```text
-//! bench restart | proc              in a node of a lab
+//! bench restart | proc | config     in a node of a lab
 //! bench ring | idle LAB_SCRIPT DIR  outside: with an agent in each of three nodes
 //! bench agent                       in a node: obeys lines on standard input
 //! ```
@@ -11,6 +11,7 @@
 
 mod agent;
 mod child;
+mod config;
 mod idle;
 mod proc;
 mod restart;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["restart"] => restart::run(),
         ["proc"] => proc::run(),
+        ["config"] => config::run(),
         ["ring", lab, dir] => ring::run(lab, dir),
         ["idle", lab, dir] => idle::run(lab, dir),
         ["agent"] => agent::run(),

@@ -1,21 +1,28 @@
 //! An apply that is killed, or that meets a full disk, at any of its steps; and what of a secret can
 //! be seen anywhere. The faults are real: strace kills clusmgr at a system call, or has it fail.
 
-use crate::common::{LONG, Lab, Node, Ran, until};
+use crate::common::{LONG, Lab, Node, Ran, degraded, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const CONF: &str = "/etc/corosync/corosync.conf";
 const CHANGE: &str = "/var/lib/clusmgr/change.json";
 const FLAGS: [&str; 2] = ["--poll-interval", "0.2"];
 
-/// The live text under the next version, with another value of a timer (or of what else has two).
+/// Each text is a new one: what an apply that failed has kept is not found again.
+static TEXTS: AtomicU64 = AtomicU64::new(1);
+
+/// The live text under a higher version, with another value of a timer (or of what else has two).
 fn next(node: &Node<'_>, key: &str, values: [&str; 2]) -> String {
     let text = String::from_utf8(node.read(CONF)).unwrap();
     let version = version_of(&text);
     let text = text.replace(
         &format!("config_version: {version}\n"),
-        &format!("config_version: {}\n", version + 1),
+        &format!(
+            "config_version: {}\n",
+            version + TEXTS.fetch_add(1, Ordering::Relaxed)
+        ),
     );
     let line = |value: &str| format!("\t{key}: {value}\n");
     let [one, other] = values;
@@ -117,7 +124,9 @@ fn whole(node: &Node<'_>, what: &str, key: &str, old: &str, new: &str) -> bool {
     let history: Value = serde_json::from_str(&history).unwrap();
     let entries = history["entries"].as_array().unwrap();
     let kept = entries.iter().rfind(|e| e["undone"].is_null()).unwrap();
-    assert_eq!(kept["sha256"], s["config"]["sha256"], "{what}: {history:#}");
+    if !degraded(&s).contains(&"history") {
+        assert_eq!(kept["sha256"], s["config"]["sha256"], "{what}: {history:#}");
+    }
     assert_eq!(history["damaged"], 0, "{what}");
     live == new
 }
@@ -267,7 +276,7 @@ fn a_full_disk_during_an_apply_leaves_the_old_configuration() {
     let lab = Lab::up("nospace-real", "1 --no-clusmgr", &[]);
     let n1 = lab.node(1);
     for (dir, least) in [
-        ("/var/lib/clusmgr", 4),
+        ("/var/lib/clusmgr", 3),
         ("/etc/corosync", 1),
         ("/run/clusmgr", 1),
     ] {
@@ -316,7 +325,10 @@ fn a_full_disk_during_an_apply_leaves_the_old_configuration() {
         assert!(failed >= least, "{failed} failed in {dir}");
         let s = n1.wait("no drift", |s| s["config"]["drift"] == false);
         assert_eq!(s["config"]["version"], json!(version_of(&read())));
-        n1.end_daemon("TERM");
+        // Its pid file may be where only the node sees it.
+        let pid = n1.status()["daemon_pid"].as_i64().unwrap();
+        n1.kill("TERM", pid);
+        n1.wait_gone(pid);
     }
 }
 
@@ -372,13 +384,20 @@ fn a_key_in_the_configuration_is_seen_nowhere() {
     run(&ctl(&["config", "diff", file])).ok();
     run(&ctl(&["config", "apply", file, "--dry-run", "--json"])).ok();
     run(&ctl(&["config", "apply", file])).ok();
-    let text = live().replace("config_version: 2", "config_version: 3");
+    let newer = |text: String| {
+        let version = version_of(&text);
+        text.replace(
+            &format!("config_version: {version}\n"),
+            &format!("config_version: {}\n", version + 1),
+        )
+    };
+    let text = newer(live());
     put(&text.replace(&first, &second));
     run(&ctl(&["config", "diff", file])).ok();
     run(&ctl(&["--timeout", "60", "config", "apply", file])).ok();
     assert!(live().contains(&second));
     // Refused by the rules, by corosync's own check, by the grammar; undone late.
-    let text = live().replace("config_version: 3", "config_version: 4");
+    let text = newer(live());
     for bad in [
         text.replace(&second, "Zq7second"),
         text.replace(
@@ -387,13 +406,13 @@ fn a_key_in_the_configuration_is_seen_nowhere() {
         ),
         text.replace(
             &format!("key: {second}"),
-            &format!("key: {second}\n\tkeyy: {second}\n\ttoken: {second}"),
+            &format!("key: {second}\n\tkey: {first}\n\tkeyfile: /none"),
         ),
         text.replace(
             "quorum {",
             "uidgid {\n\tuid: nobody-of-this-name\n}\nquorum {",
         ),
-        format!("{text}\n{second} {{\n"),
+        format!("{text}\ntotem {{\n\tkey: {second}\n"),
     ] {
         put(&bad);
         assert_eq!(run(&ctl(&["config", "apply", file])).code, 1);
@@ -403,7 +422,7 @@ fn a_key_in_the_configuration_is_seen_nowhere() {
     }
     // The live file as a hand edit that is no good, and one that is.
     let ours = live();
-    n1.put(CONF, format!("{ours}\n{second} {{\n"));
+    n1.put(CONF, format!("{ours}\ntotem {{\n\tkey: {second}\n"));
     n1.sh(&format!("chmod 600 {CONF}")).ok();
     n1.wait("drift", |s| s["config"]["drift"] == true);
     run(&ctl(&["config", "adopt"]));
