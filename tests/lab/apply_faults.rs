@@ -218,6 +218,42 @@ fn killed_in_the_middle_of_an_apply_by_restart_it_ends_old_or_new() {
     assert!(ended[0] > 1 && ended[1] > 1, "{ended:?} ended old and new");
 }
 
+#[test]
+fn a_revert_that_is_killed_gives_the_hand_edit_back() {
+    let lab = Lab::up("kill-revert", "1", &FLAGS);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let ours = n1.read(CONF);
+    n1.edit_conf(|t| t.replace("token: 1000", "token: 3000"));
+    let edited = n1.read(CONF);
+    // Before the live file is replaced (after the copy for -t, the text that was, and change.json),
+    // and after the whole was done but for its end.
+    for (call, k) in [("rename", 4), ("unlink", 1)] {
+        n1.wait("drift", |s| s["config"]["drift"] == true);
+        let before = n1.latest();
+        let daemon = n1.daemon_pid();
+        let tracer = strace(
+            &n1,
+            &format!("-e trace={call} -e inject={call}:signal=KILL:when={k}"),
+        );
+        assert_ne!(n1.ctl(&["config", "revert"]).code, 0);
+        n1.wait_gone(daemon);
+        let_go(&n1, tracer);
+        assert!(n1.file(CHANGE).exists());
+        n1.start_daemon(&FLAGS);
+        until("the change is over", LONG, || {
+            (!n1.file(CHANGE).exists()).then_some(())
+        });
+        assert_eq!(n1.read(CONF), edited, "killed at {call}");
+        let kinds = n1.kinds_after(before);
+        assert!(kinds.iter().any(|k| k == "config.undone"), "{kinds:?}");
+        assert!(!kinds.iter().any(|k| k == "config.changed"), "{kinds:?}");
+    }
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    n1.ctl(&["config", "revert"]).ok();
+    assert_eq!(n1.read(CONF), ours);
+}
+
 /// An apply that met a fault: either it failed, in one line, with the old configuration whole, or
 /// what failed was not needed. Without the fault the next one works.
 fn failed_or_done(node: &Node<'_>, what: &str, ran: &Ran, old: &str, new: &str) -> bool {
@@ -468,7 +504,7 @@ fn a_key_in_the_configuration_is_seen_nowhere() {
         assert!(line.is_none(), "the key is in {}", line.unwrap());
     }
     // In files it is for root alone.
-    let files = n1.sh("grep -rlE 'Zq7(first|second)' /etc/corosync /var/lib /var/log /run /tmp | xargs stat -c '%a %u %n'");
+    let files = n1.sh("grep -rlE 'Zq7(first|second)' /etc/corosync /var/lib /var/log /run/clusmgr /tmp | xargs stat -c '%a %u %n'");
     let wide: Vec<&str> = files
         .out
         .lines()
