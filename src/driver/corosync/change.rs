@@ -39,9 +39,21 @@ pub(super) struct Pending {
     pub(super) new: String,
     what: String,
     by: String,
-    /// It is finished but for its record in the history and its event.
-    #[serde(skip)]
-    holds: bool,
+    /// It is proved and kept, but for its record in the history and its event.
+    #[serde(default)]
+    done: bool,
+}
+
+impl Pending {
+    fn of(change: &Prepared, done: bool) -> Pending {
+        Pending {
+            old: change.old.as_ref().map(|o| o.sha256.clone()),
+            new: change.new.sha256.clone(),
+            what: change.what.to_owned(),
+            by: change.by.clone(),
+            done,
+        }
+    }
 }
 
 impl CorosyncSys {
@@ -102,8 +114,8 @@ impl CorosyncSys {
         };
         let held = self.corosync_config_mtx.lock().u.clone();
         // A revert goes back to what is held anyway: that says nothing about how far it came.
-        pending.holds = pending.what != "revert" && held.is_some_and(|h| h.conf == pending.new);
-        if !pending.holds {
+        pending.done |= pending.what != "revert" && held.is_some_and(|h| h.conf == pending.new);
+        if !pending.done {
             if let Err(e) = self.take_back(&pending) {
                 // What is live was checked, and is drift now; the next start tries again.
                 log::error!("{e}");
@@ -164,13 +176,7 @@ impl Changes for CorosyncSys {
         if !self.is_live(change.old.as_ref())? {
             return Err(self.foreign(change.what));
         }
-        let pending = Pending {
-            old: change.old.as_ref().map(|o| o.sha256.clone()),
-            new: change.new.sha256.clone(),
-            what: change.what.to_owned(),
-            by: change.by.clone(),
-            holds: false,
-        };
+        let pending = Pending::of(change, false);
         let written =
             persist::save(&self.pending_path(), PENDING_VERSION, &pending).and_then(|_| {
                 self.corosync_config_mtx.lock().pending = Some(pending.new);
@@ -239,6 +245,10 @@ impl Changes for CorosyncSys {
                 self.corosync_config_mtx.lock().pending = None;
             }
         })?;
+        if change.what == "revert" {
+            let done = Pending::of(change, true);
+            persist::save(&self.pending_path(), PENDING_VERSION, &done)?;
+        }
         self.in_use(&live);
         self.corosync_config_mtx.lock().pending = None;
         self.set_drift(false);
@@ -323,7 +333,7 @@ impl Changes for CorosyncSys {
             new,
             old,
         };
-        if !pending.holds {
+        if !pending.done {
             return Some(Unfinished::TakenBack(Box::new(change)));
         }
         let entries = self.history.read().unwrap_or_default().entries;
