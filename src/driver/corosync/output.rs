@@ -24,6 +24,12 @@ pub struct Output {
     from: Option<u64>,
 }
 
+/// The last [`LAST_LINES`] of some lines.
+#[must_use]
+pub fn last_of(lines: &[String]) -> Vec<String> {
+    lines[lines.len().saturating_sub(LAST_LINES)..].to_vec()
+}
+
 impl Output {
     /// The file of this name in the run directory; not opened yet.
     #[must_use]
@@ -58,13 +64,6 @@ impl Output {
     /// An adopted run, and where it began if it writes here.
     pub fn adopted(&mut self, from: Option<u64>) {
         self.from = from;
-    }
-
-    /// The last lines of the run, oldest first.
-    #[must_use]
-    pub fn last_lines(&self) -> Vec<String> {
-        let mut lines = self.tail_lines();
-        lines.split_off(lines.len().saturating_sub(LAST_LINES))
     }
 
     /// More of the run than is kept, oldest first, to read a cause from: corosync says a lot while it
@@ -153,11 +152,11 @@ mod tests {
         let mut out = Output::new(dir.path());
         writeln!(out.open().unwrap().0, "of an earlier run").unwrap();
         let (mut file, _) = out.open().unwrap();
-        assert_eq!(out.last_lines(), Vec::<String>::new());
+        assert_eq!(last_of(&out.tail_lines()), Vec::<String>::new());
         for n in 0..30 {
             writeln!(file, "line {n}\t\x1b[0m").unwrap();
         }
-        let lines = out.last_lines();
+        let lines = last_of(&out.tail_lines());
         assert_eq!(lines.len(), LAST_LINES);
         assert_eq!(lines[0], "line 10  [0m", "control characters are gone");
         assert_eq!(lines[19], "line 29  [0m");
@@ -186,7 +185,7 @@ mod tests {
         writeln!(out.open().unwrap().0, "one").unwrap();
         std::fs::remove_dir_all(&run).unwrap();
         writeln!(out.open().unwrap().0, "two").unwrap();
-        assert_eq!(out.last_lines(), ["two"]);
+        assert_eq!(last_of(&out.tail_lines()), ["two"]);
         assert_eq!(std::fs::metadata(&run).unwrap().mode() & 0o777, 0o755);
     }
 
@@ -200,7 +199,7 @@ mod tests {
             .unwrap();
         assert!(out.cut().unwrap());
         writeln!(file, "after").unwrap();
-        assert_eq!(out.last_lines(), ["after"]);
+        assert_eq!(last_of(&out.tail_lines()), ["after"]);
         assert_eq!(
             std::fs::metadata(dir.path().join("corosync.out"))
                 .unwrap()

@@ -4,7 +4,7 @@
 //! verified; no signal goes anywhere else.
 
 use super::exit::{self, Meaning};
-use super::output::{LAST_LINES, Output};
+use super::output::{Output, last_of};
 use crate::driver::{Ended, How, Run};
 use crate::error::{Error, Result};
 use crate::sys::clock;
@@ -355,7 +355,7 @@ impl Process {
             signal,
             at: WallMs::now(),
             ran_ms,
-            output: lines[lines.len().saturating_sub(LAST_LINES)..].to_vec(),
+            output: last_of(lines),
         };
         Ended {
             exit,
