@@ -100,6 +100,34 @@ kinds! {
     KeyDrift = "key.drift",
     /// The live key is again what clusmgr last wrote.
     KeyDriftEnded = "key.drift-ended",
+    /// This node is in a quorate partition.
+    QuorumGained = "quorum.gained",
+    /// It is no more.
+    QuorumLost = "quorum.lost",
+    /// There is a new ring; its members may be the same.
+    RingChanged = "ring.changed",
+    /// A node is a member.
+    NodeJoined = "node.joined",
+    /// A node is no member any more.
+    NodeLeft = "node.left",
+    /// A node runs with another configuration version than before.
+    NodeConfigVersion = "node.config_version",
+    /// A link to a node works.
+    LinkUp = "link.up",
+    /// A link to a node does not work.
+    LinkDown = "link.down",
+    /// A link goes down again and again; its single ups and downs are not told until it is steady.
+    LinkFlapping = "link.flapping",
+    /// It has stayed as it is for a while.
+    LinkSteady = "link.steady",
+    /// corosync has read its configuration again.
+    ReloadOk = "reload.ok",
+    /// It could not.
+    ReloadFailed = "reload.failed",
+    /// A reload does not come to its end.
+    ReloadStuck = "reload.stuck",
+    /// corosync was not scheduled for a while.
+    SchedPause = "sched.pause",
     /// A reason to call the node degraded appeared.
     Degraded = "degraded",
     /// It went away.

@@ -2,8 +2,10 @@
 //!
 //! The README describes it for programs in other languages. Fields are only ever added.
 
+mod cluster;
 mod config;
 
+pub use cluster::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
 pub use config::{ChangeReport, CheckReport, DiffReport, HistoryEntry, HistoryPage, WireFinding};
 
 use crate::error::{Error, Kind};
@@ -298,6 +300,12 @@ pub struct Status {
     pub daemon_pid: Pid,
     /// corosync.
     pub service: ServiceStatus,
+    /// The cluster; null where corosync does not run or does not answer.
+    #[serde(default)]
+    pub cluster: Option<ClusterStatus>,
+    /// The links to the other nodes; by nodeid and link.
+    #[serde(default)]
+    pub links: Vec<LinkStatus>,
     /// The configuration.
     pub config: ConfigStatus,
     /// The key.
@@ -356,6 +364,9 @@ pub struct LastExit {
     pub at: WallMs,
     /// How long it had run, in milliseconds.
     pub ran_ms: u64,
+    /// Whether clusmgr killed it because it hung.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hung: bool,
     /// Its last lines of output, at most 20.
     pub output: Vec<String>,
 }

@@ -234,6 +234,7 @@ fn ended(cause: &str, permanent: bool) -> Ended {
         signal: None,
         at: WallMs::now(),
         ran_ms: 1,
+        hung: false,
         output: vec!["last words".into()],
     };
     Ended { exit, permanent }

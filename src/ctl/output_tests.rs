@@ -41,6 +41,8 @@ fn running() -> Status {
             hold: false,
             hold_until_boot: false,
         },
+        cluster: None,
+        links: Vec::new(),
         config: ConfigStatus {
             path: "/etc/corosync/corosync.conf".to_owned(),
             version: Some(ConfigVersion(7)),
@@ -73,6 +75,7 @@ fn troubled() -> Status {
         signal: Some(9),
         at: WallMs(NOW - 5000),
         ran_ms: 2500,
+        hung: false,
         output: vec![
             "not shown".to_owned(),
             "one".to_owned(),

@@ -246,6 +246,8 @@ impl Manager {
                 hold: view.hold.is_some(),
                 hold_until_boot: view.hold == Some(Hold::UntilBoot),
             },
+            cluster: None,
+            links: Vec::new(),
             config: data.config_status(),
             key: data.key_status(),
             degraded,

@@ -77,6 +77,8 @@ impl Manager for Fake {
                 hold: false,
                 hold_until_boot: false,
             },
+            cluster: None,
+            links: Vec::new(),
             config: ConfigStatus::default(),
             key: KeyStatus::default(),
             degraded: Vec::new(),

@@ -355,6 +355,7 @@ impl Process {
             signal,
             at: WallMs::now(),
             ran_ms,
+            hung: self.killed_hung,
             output: last_of(lines),
         };
         Ended {

@@ -1,0 +1,93 @@
+//! The cluster as this node sees it.
+
+use crate::types::{ConfigVersion, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// The cluster, as the running corosync of this node tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// `totem.cluster_name`; empty where there is none.
+    pub name: String,
+    /// The running configuration's, not the file's; null where it has none.
+    pub config_version: Option<ConfigVersion>,
+    /// Whether this node is in a quorate partition.
+    pub quorate: bool,
+    /// `NODEID.SEQ`, both in hex, as corosync's own tools write it; null before the first ring.
+    pub ring_id: Option<String>,
+    /// Votes that the whole cluster has.
+    pub expected_votes: u32,
+    /// Votes of this partition.
+    pub total_votes: u32,
+    /// Votes that it needs.
+    pub quorum: u32,
+    /// votequorum's: `2node`, `wait-for-all`, `last-man-standing`, `auto-tie-breaker`,
+    /// `allow-downscale`, `qdevice`, `qdevice-alive`, `qdevice-vote`, `qdevice-master-wins`.
+    pub flags: Vec<String>,
+    /// Every configured node, and every other member; by nodeid.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One node of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its id.
+    pub nodeid: NodeId,
+    /// From the running nodelist; empty where it has none.
+    pub name: String,
+    /// Its votes; 0 while unknown.
+    pub votes: u32,
+    /// What it is to this node.
+    pub state: MemberState,
+    /// Whether it is this node.
+    pub local: bool,
+    /// The configuration version that it runs with, as it told the ring; null while unknown.
+    pub config_version: Option<ConfigVersion>,
+}
+
+/// What a node of the cluster is to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberState {
+    /// In the same partition.
+    Member,
+    /// It says that it leaves.
+    Leaving,
+    /// It was in the same partition since this node's corosync started, and is no more.
+    Left,
+    /// Configured, and not seen since this node's corosync started.
+    Missing,
+}
+
+impl MemberState {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MemberState::Member => "member",
+            MemberState::Leaving => "leaving",
+            MemberState::Left => "left",
+            MemberState::Missing => "missing",
+        }
+    }
+}
+
+/// One link from this node to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// The other node.
+    pub nodeid: NodeId,
+    /// Its name; empty where the nodelist has none.
+    pub name: String,
+    /// The link's number, 0 to 7.
+    pub link: u8,
+    /// Whether knet has the other node's answers on it.
+    pub connected: bool,
+    /// Bytes that fit into one packet; 0 while unknown.
+    pub mtu: u32,
+    /// Average round trip in microseconds; 0 while unknown.
+    pub latency_us: u32,
+    /// How often it went down since this node's corosync started.
+    pub down_count: u64,
+    /// Whether it goes down again and again.
+    pub flapping: bool,
+}
