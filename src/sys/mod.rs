@@ -1,6 +1,7 @@
 //! All unsafe code and all OS calls; everything above is plain Rust.
 
 pub mod clock;
+pub mod corosync;
 pub mod daemon;
 pub mod file;
 pub mod host;
