@@ -4,14 +4,17 @@
 # shellcheck shell=bash
 
 # runit: its runsv is what scripts/bench compares us with. systemd: its systemd-analyze verifies our units. strace: faults at a chosen system call
-SYSROOT_PACKAGES=(corosync nftables iproute2 iputils-ping procps runit systemd strace)
+SYSROOT_PACKAGES=(corosync nftables iproute2 iputils-ping procps runit systemd strace
+	libcorosync-common-dev libcmap-dev libcpg-dev libquorum-dev libvotequorum-dev libcfg-dev libqb-dev)
 # One program for each of the packages, so that what is there is not fetched.
 SYSROOT_PROGRAMS=(corosync nft ip ping ps runsv systemd-analyze strace)
+# The same for the -dev packages: a test compares with them what the client of corosync's libraries says.
+SYSROOT_HEADERS=(corosync/{corotypes,cmap,cpg,quorum,votequorum,cfg}.h qb/qbhdb.h)
 
 SYSROOT=${LAB_SYSROOT:-$TARGET/lab-sysroot}
 APT_DIR=${LAB_APT_DIR:-$TARGET/lab-apt}
 
-# The programs that neither the machine nor the sysroot ($1, may be empty) has.
+# The programs and headers that neither the machine nor the sysroot ($1, may be empty) has.
 sysroot_missing() {
 	local p found dir
 	for p in "${SYSROOT_PROGRAMS[@]}"; do
@@ -20,6 +23,9 @@ sysroot_missing() {
 			[[ -x $dir/$p ]] && found=1 && break
 		done
 		[[ -n $found ]] || printf '%s ' "$p"
+	done
+	for p in "${SYSROOT_HEADERS[@]}"; do
+		[[ -f $1/usr/include/$p || -f /usr/include/$p ]] || printf '%s ' "$p"
 	done
 }
 
@@ -33,7 +39,7 @@ sysroot_ensure() {
 	sysroot_complete && return 0
 
 	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-		die "missing: ${missing% }, and there is no apt to fetch it with: install corosync, nftables, iproute2, iputils-ping, procps, runit, systemd and strace"
+		die "missing: ${missing% }, and there is no apt to fetch it with: install corosync, nftables, iproute2, iputils-ping, procps, runit, systemd and strace, and of corosync's libraries the -dev packages"
 	mkdir -p "$TARGET" "$APT_DIR"
 	local lock
 	exec {lock}<"$APT_DIR"

@@ -15,11 +15,14 @@ fn headers() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(repo.join("target"), PathBuf::from);
     let sysroot = std::env::var_os("LAB_SYSROOT").map_or(target.join("lab-sysroot"), PathBuf::from);
     let places = [PathBuf::from("/usr/include"), sysroot.join("usr/include")];
-    let there = |dir: &&PathBuf| HEADERS.iter().all(|h| dir.join(h).exists());
+    let there = |dir: &&PathBuf| {
+        let more = ["qb/qbhdb.h"];
+        HEADERS.iter().chain(&more).all(|h| dir.join(h).exists())
+    };
     let Some(found) = places.iter().find(there) else {
         panic!(
             "corosync's headers are in none of {places:?}: run scripts/lab fetch, or install \
-             libcmap-dev, libcpg-dev, libquorum-dev, libvotequorum-dev and libcfg-dev"
+             libcmap-dev, libcpg-dev, libquorum-dev, libvotequorum-dev, libcfg-dev and libqb-dev"
         );
     };
     found.clone()
