@@ -5,7 +5,7 @@
 use clusmgr::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished, What};
 use clusmgr::driver::table::find_in;
 use clusmgr::driver::{
-    Check, Driver, DriverData, DriverOps, Ended, How, Params, Run, Service, StartError,
+    Check, Driver, DriverData, DriverOps, Ended, Hang, How, Params, Run, Service, StartError,
     StartFailure,
 };
 use clusmgr::error::{Error, Result};
@@ -249,6 +249,7 @@ fn init(params: Params) -> Result<Driver> {
         waker: Arc::clone(&params.waker),
     });
     Ok(Driver {
+        watcher: None,
         service: Box::new(Proc(script_of(&params.node_name))),
         data,
     })
@@ -399,7 +400,7 @@ fn on_an_error_of_the_check_the_monitor_stops_and_starts_and_it_calls_check_misc
     );
 
     // It hangs: killed, and started again.
-    bed.say(|s| s.check.hung = Some(Duration::from_secs(9)));
+    bed.say(|s| s.check.hung = Some(Hang::Stopped(Duration::from_secs(9))));
     bed.wait("started again", |s| {
         s.service.restarts == 1 && s.service.state == ServiceState::Starting
     });

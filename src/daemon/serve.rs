@@ -22,12 +22,16 @@ const STOP_MARGIN: Duration = Duration::from_secs(30);
 /// How long the monitor may take to be gone once it says that it ends, or is told to leave.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long `cm-watch` may take to say good-bye to corosync.
+const WATCH_ENDS: Duration = Duration::from_secs(1);
+
 /// Everything that runs.
 #[derive(Debug)]
 pub(super) struct Daemon {
     pub(super) manager: Arc<Manager>,
     pub(super) signals: Signals,
     pub(super) events: JoinHandle<()>,
+    pub(super) watch: Option<JoinHandle<()>>,
     pub(super) log: cm_log::Handle,
     pub(super) reload: Reload,
     pub(super) stop_timeout: Duration,
@@ -49,6 +53,15 @@ impl Daemon {
                 join("cm-monitor", monitor);
             } else {
                 log::error!("thread cm-monitor does not end and is left behind");
+            }
+        }
+        data.end_watch();
+        if let Some(watch) = self.watch {
+            // corosync's libraries have no time-out: one that is stopped, and left so, holds the thread.
+            if ends_by(&watch, Instant::now() + WATCH_ENDS) {
+                join("cm-watch", watch);
+            } else {
+                log::warn!("corosync does not answer; thread cm-watch is left behind");
             }
         }
         if let Some(service) = self.manager.with(|m| m.cl_svc_hdl.take()) {

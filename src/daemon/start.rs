@@ -5,7 +5,7 @@ use super::locks::Locks;
 use super::reload::Reload;
 use super::serve::Daemon;
 use super::supervisor;
-use crate::driver::{DriverOps, Params, table};
+use crate::driver::{DriverOps, Params, Watcher, table};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Hub, Kind, Note, Severity};
 use crate::journal::Journal;
@@ -30,6 +30,9 @@ use std::time::{Duration, Instant};
 
 /// Events that are kept in memory for those who follow.
 const HUB: usize = 256;
+
+/// corosync's libraries take 1 MiB of the stack to dispatch.
+const WATCH_STACK: usize = 2 << 20;
 
 /// How long the monitor's first look around may keep us from saying that we serve.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -178,10 +181,15 @@ fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
     file::clean_temps(&flags.run_dir)?;
     let log = cm_log::start(log_target(flags)?, log_level(flags))?;
     match begin_threads(flags, op, group) {
-        Ok((manager, events)) => Ok(Daemon {
+        Ok(Threads {
+            manager,
+            events,
+            watch,
+        }) => Ok(Daemon {
             manager,
             signals,
             events,
+            watch,
             log,
             stop_timeout: flags.policy.stop_timeout,
             poll_interval: flags.poll_interval,
@@ -217,11 +225,14 @@ fn log_level(flags: &Flags) -> LevelFilter {
     }
 }
 
-fn begin_threads(
-    flags: &Flags,
-    op: &'static DriverOps,
-    group: u32,
-) -> Result<(Arc<Manager>, JoinHandle<()>)> {
+/// What `begin_threads` began.
+struct Threads {
+    manager: Arc<Manager>,
+    events: JoinHandle<()>,
+    watch: Option<JoinHandle<()>>,
+}
+
+fn begin_threads(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Threads> {
     let kept = Kept::load(&flags.state_dir)?;
     let boot = Proc::default().boot_id()?;
     let (journal, found) = Journal::open(&flags.state_dir, &boot)?;
@@ -265,6 +276,7 @@ fn begin_threads(
     }
     let local = LocalService::start(listener, Arc::clone(&manager) as Arc<_>)?;
     manager.with(|m| m.cl_svc_hdl = Some(Box::new(local)));
+    let watch = driver.watcher.map(begin_watch).transpose()?;
     let monitor = Monitor {
         manager: Arc::clone(&manager),
         service: driver.service,
@@ -286,7 +298,20 @@ fn begin_threads(
     // So that the first client is told something true; but corosync must not keep us from serving.
     let _ = manager.wait_begun(Instant::now() + FIRST_LOOK);
     finish_change(&manager)?;
-    Ok((manager, events))
+    Ok(Threads {
+        manager,
+        events,
+        watch,
+    })
+}
+
+fn begin_watch(watcher: Box<dyn Watcher>) -> Result<JoinHandle<()>> {
+    let thread = Builder::new()
+        .name("cm-watch".into())
+        .stack_size(WATCH_STACK);
+    thread
+        .spawn(move || watcher.run())
+        .map_err(|e| Error::io("start", "thread cm-watch", &e))
 }
 
 /// A change that the last clusmgr left in the middle was taken back; what runs is brought in line.

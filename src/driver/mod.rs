@@ -14,7 +14,8 @@ use crate::paths::CorosyncPaths;
 use crate::sys::wake::Waker;
 use crate::types::{Mono, NodeId, Pid};
 use crate::wire::{
-    CheckReport, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus, LastExit,
+    CheckReport, ClusterStatus, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus,
+    LastExit, LinkStatus,
 };
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -71,12 +72,20 @@ pub struct Driver {
     pub service: Box<dyn Service>,
     /// Everybody's (C: `driver_data`).
     pub data: Arc<dyn DriverData>,
+    /// The thread's that looks at the cluster, where the driver has one.
+    pub watcher: Option<Box<dyn Watcher>>,
 }
 
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Driver")
     }
+}
+
+/// What a driver does on a thread of its own, `cm-watch`: it may be held up by its service.
+pub trait Watcher: Send {
+    /// Works until [`DriverData::end_watch`].
+    fn run(self: Box<Self>);
 }
 
 /// A process that now runs.
@@ -128,6 +137,26 @@ pub struct Ended {
     pub permanent: bool,
 }
 
+/// How a process hangs: for longer than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hang {
+    /// It is stopped (`T`).
+    Stopped(Duration),
+    /// It leaves a client's call unanswered.
+    Unanswered(Duration),
+}
+
+impl fmt::Display for Hang {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hang::Stopped(time) => write!(f, "was stopped for {:.1} s", time.as_secs_f32()),
+            Hang::Unanswered(time) => {
+                write!(f, "left a call unanswered for {:.1} s", time.as_secs_f32())
+            }
+        }
+    }
+}
+
 /// What a check found (C: `corosync_check_process`). Several can hold at once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Check {
@@ -137,8 +166,8 @@ pub struct Check {
     pub ended: Option<Ended>,
     /// It ended because another one of this node runs already.
     pub already_running: bool,
-    /// It was stopped for this long, and that is too long.
-    pub hung: Option<Duration>,
+    /// It does nothing any more.
+    pub hung: Option<Hang>,
     /// A change needs a restart (C: `corosync_reboot_needed`).
     pub need_restart: bool,
 }
@@ -181,6 +210,12 @@ pub trait DriverData: change::Changes + Send + Sync {
     fn evt_public_queue(&self) -> &EvtQueue;
     /// This node's id, if the configuration has it.
     fn nodeid(&self) -> Option<NodeId>;
+    /// For `status`: the cluster and the links, as far as they are known.
+    fn cluster(&self) -> (Option<ClusterStatus>, Vec<LinkStatus>) {
+        (None, Vec::new())
+    }
+    /// Ends the [`Watcher`].
+    fn end_watch(&self) {}
     /// For `status`.
     fn config_status(&self) -> ConfigStatus;
     /// For `status`.

@@ -222,6 +222,7 @@ impl Manager {
         let now = clock::now();
         let mut degraded = view.degraded;
         degraded.extend(data.degraded());
+        let (cluster, links) = data.cluster();
         let left = |at: Mono| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
         Status {
             schema: STATUS_SCHEMA,
@@ -246,8 +247,8 @@ impl Manager {
                 hold: view.hold.is_some(),
                 hold_until_boot: view.hold == Some(Hold::UntilBoot),
             },
-            cluster: None,
-            links: Vec::new(),
+            cluster,
+            links,
             config: data.config_status(),
             key: data.key_status(),
             degraded,

@@ -192,13 +192,9 @@ impl Running {
             self.note(Kind::ServiceReady, Severity::Notice, text);
             self.take(Input::Ready, now);
         }
-        if let Some(stopped) = check.hung {
+        if let Some(hang) = check.hung {
             if self.hang_counts() {
-                let text = format!(
-                    "corosync {} was stopped for {:.1} s",
-                    self.pid_text(),
-                    stopped.as_secs_f32()
-                );
+                let text = format!("corosync {} {hang}", self.pid_text());
                 self.note(Kind::ServiceHung, Severity::Err, text);
             }
             self.take(Input::Hung, now);

@@ -1,5 +1,6 @@
 //! corosync as a cluster manager: configuration and key, the process, what it says.
 
+mod ask;
 pub mod authkey;
 mod change;
 pub mod diff;
@@ -25,22 +26,28 @@ pub mod store;
 mod tools;
 pub mod validate;
 pub mod value;
+mod watch;
 
-use super::{Driver, DriverData, Params, QueueSink};
+use super::{Driver, DriverData, Params, QueueSink, Watcher};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{EventSink, EvtQueue, Kind, Note, Severity};
+use crate::sys::corosync::{Libraries, Missing, dirs_for};
 use crate::sys::file;
 use crate::sys::spawn::{SpawnError, Stage};
 use crate::types::{NodeId, WallMs};
 use crate::wire::{
-    CheckReport, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus, WireFinding,
+    CheckReport, ClusterStatus, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus,
+    LinkStatus, WireFinding,
 };
 use history::History;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use store::CorosyncConfig;
+use tools::Cmap;
+use watch::{Watch, Watching};
 
 /// Most notes in each queue.
 const QUEUE_CAP: usize = 1024;
@@ -60,6 +67,12 @@ pub struct CorosyncSys {
     pub(crate) evt_internal_queue: Arc<EvtQueue>,
     /// From the manager to the world; its mutex is the C design's `evt_public_queue.q_mtx`.
     pub(crate) evt_public_queue: EvtQueue,
+    /// What the monitor and `cm-watch` share.
+    watch: Watch,
+    /// corosync's client libraries, once they were found. Taken for a line, and alone.
+    libs: Mutex<Option<Arc<Libraries>>>,
+    /// A question to corosync is under way: see `ask`.
+    asking: Arc<AtomicBool>,
     sink: QueueSink,
     history: History,
 }
@@ -79,6 +92,12 @@ pub struct EventState {
     degraded: BTreeMap<&'static str, DegradedItem>,
     /// A change that corosync cannot reload was made. (C: `corosync_reboot_needed`)
     pub(crate) corosync_reboot_needed: bool,
+    /// The cluster as `cm-watch` sees it.
+    cluster: Option<ClusterStatus>,
+    /// The links, likewise.
+    links: Vec<LinkStatus>,
+    /// The running configuration, and which one of those seen so far it is.
+    running: Option<(u64, Arc<Cmap>)>,
 }
 
 /// Makes the driver (C: `corosync_init`).
@@ -87,7 +106,7 @@ pub struct EventState {
 /// When what the state directory holds is damaged or of an unknown version, or the notify socket
 /// cannot be made.
 pub fn corosync_init(params: Params) -> Result<Driver> {
-    let sys = Arc::new(CorosyncSys::new(params));
+    let sys = Arc::new(CorosyncSys::new(params)?);
     sys.load_record()?;
     sys.settle()?;
     // Whatever the mode will be: status tells what is there.
@@ -95,13 +114,17 @@ pub fn corosync_init(params: Params) -> Result<Driver> {
     let service = service::CorosyncService::new(Arc::clone(&sys))?;
     Ok(Driver {
         service: Box::new(service),
+        watcher: Some(Box::new(ClusterWatch(Arc::clone(&sys)))),
         data: sys,
     })
 }
 
 /// All that would keep corosync from running on this node, worst last; changes nothing.
 pub fn corosync_test(params: &Params) -> Vec<Error> {
-    let sys = CorosyncSys::new(params.clone());
+    let sys = match CorosyncSys::new(params.clone()) {
+        Ok(sys) => sys,
+        Err(e) => return vec![e],
+    };
     let mut wrong = Vec::new();
     // First, as at a start: what is held stands in for a live file that is not there.
     let loaded = sys.load_held();
@@ -151,9 +174,12 @@ pub fn corosync_test(params: &Params) -> Vec<Error> {
 }
 
 impl CorosyncSys {
-    fn new(params: Params) -> CorosyncSys {
+    fn new(params: Params) -> Result<CorosyncSys> {
         let internal = Arc::new(EvtQueue::new(QUEUE_CAP));
-        CorosyncSys {
+        Ok(CorosyncSys {
+            watch: Watch::new()?,
+            libs: Mutex::default(),
+            asking: Arc::default(),
             sink: QueueSink::new(Arc::clone(&internal), Arc::clone(&params.waker)),
             history: History::new(&params.state_dir),
             params,
@@ -161,7 +187,31 @@ impl CorosyncSys {
             corosync_event_mtx: Mutex::default(),
             evt_internal_queue: internal,
             evt_public_queue: EvtQueue::new(QUEUE_CAP),
+        })
+    }
+
+    /// corosync's client libraries; they are looked for until they are found.
+    fn libraries(&self) -> std::result::Result<Arc<Libraries>, Missing> {
+        let found = self.libs.lock().clone();
+        if let Some(libs) = found {
+            return Ok(libs);
         }
+        let libs = Libraries::load(&dirs_for(&self.params.paths.bin))?;
+        *self.libs.lock() = Some(Arc::clone(&libs));
+        Ok(libs)
+    }
+
+    /// What `cm-watch` sees, for `status`.
+    fn show_cluster(&self, cluster: Option<ClusterStatus>, links: Vec<LinkStatus>) {
+        let mut guard = self.corosync_event_mtx.lock();
+        (guard.cluster, guard.links) = (cluster, links);
+    }
+
+    /// The running configuration, as `cm-watch` read it.
+    fn show_running(&self, running: Cmap) {
+        let mut guard = self.corosync_event_mtx.lock();
+        let number = guard.running.as_ref().map_or(0, |(n, _)| *n) + 1;
+        guard.running = Some((number, Arc::new(running)));
     }
 
     fn note(&self, note: Note) {
@@ -219,6 +269,15 @@ impl DriverData for CorosyncSys {
 
     fn nodeid(&self) -> Option<NodeId> {
         self.corosync_config_mtx.lock().nodeid
+    }
+
+    fn cluster(&self) -> (Option<ClusterStatus>, Vec<LinkStatus>) {
+        let guard = self.corosync_event_mtx.lock();
+        (guard.cluster.clone(), guard.links.clone())
+    }
+
+    fn end_watch(&self) {
+        self.watch.end();
     }
 
     fn config_status(&self) -> ConfigStatus {
@@ -283,6 +342,15 @@ impl DriverData for CorosyncSys {
 
     fn key_fingerprint(&self) -> Result<String> {
         self.live_fingerprint()
+    }
+}
+
+/// The work of `cm-watch`. Its connections are bound to that thread, so they are made there.
+struct ClusterWatch(Arc<CorosyncSys>);
+
+impl Watcher for ClusterWatch {
+    fn run(self: Box<Self>) {
+        Watching::new(self.0).run();
     }
 }
 

@@ -76,10 +76,10 @@ impl Stop {
 }
 
 /// How soon a process must be looked at again for a hang time-out, whatever the monitor's period is.
-fn look_within(limit: Duration, stopped: bool) -> Duration {
+pub(super) fn look_within(limit: Duration, stopped: bool) -> Duration {
     let (share, most) = match stopped {
         true => (limit / 4, Duration::from_secs(1)),
-        false => (limit / 2, Duration::MAX),
+        false => (limit / 2, Duration::from_secs(1)),
     };
     share.clamp(Duration::from_millis(20), most)
 }
@@ -91,6 +91,8 @@ pub enum Look {
     Lives {
         /// How long it has been stopped (`T`) without a break, if that is too long.
         hung: Option<Duration>,
+        /// A debugger holds it (`t`).
+        traced: bool,
     },
     /// It has ended.
     Ended {
@@ -287,7 +289,7 @@ impl Process {
         if matches!(seen, Ok(Check::Other)) && self.follow_exec(&proc) {
             seen = proc.check_process(&self.id);
         }
-        self.stop = match seen {
+        self.stop = match &seen {
             // `t` is a debugger's stop: its owner knows what he does.
             Ok(Check::Alive('T')) => {
                 let most = limit.map_or(Duration::MAX, |l| look_within(l, true) * 2);
@@ -298,7 +300,13 @@ impl Process {
         self.hangs = limit.is_some_and(|l| self.stop.time >= l);
         Look::Lives {
             hung: self.hangs.then_some(self.stop.time),
+            traced: matches!(seen, Ok(Check::Alive('t'))),
         }
+    }
+
+    /// It does not answer: its end by our hand will be the end of a hang.
+    pub fn hangs(&mut self) {
+        self.hangs = true;
     }
 
     /// A wrapper becomes corosync by exec: the same process, by its descriptor and start time, with

@@ -2,9 +2,12 @@
 
 use super::CorosyncSys;
 use super::output::{self, Output};
-use super::process::{Look, Process};
+use super::process::{Look, Process, look_within};
+use super::proof;
 use super::shm::Remains;
-use crate::driver::{Check, How, Run, Service, StartError, StartFailure};
+use super::tools::Cmap;
+use super::watch::Unanswered;
+use crate::driver::{Check, Hang, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::sys::clock;
@@ -38,6 +41,10 @@ pub struct CorosyncService {
     seen: Option<[Option<FileId>; 3]>,
     space_at: Option<Mono>,
     looked: Mono,
+    /// The library call of `cm-watch` that corosync has not answered.
+    unanswered: Unanswered,
+    /// The running configuration that was compared with the file last.
+    compared: Option<u64>,
     remains: Remains,
     remains_at: Option<Mono>,
     /// The last start ended because another corosync runs.
@@ -58,6 +65,8 @@ impl CorosyncService {
             seen: None,
             space_at: None,
             looked: clock::now(),
+            unanswered: Unanswered::default(),
+            compared: None,
             remains: Remains::new(Path::new(SHM)),
             remains_at: None,
             already_running: false,
@@ -153,6 +162,35 @@ impl CorosyncService {
         }
     }
 
+    /// The running configuration against the live file, when one of them is new. A change that is under
+    /// way does that itself.
+    fn compare_running(&mut self, changed: bool) {
+        if changed {
+            self.compared = None;
+        }
+        let running = self.sys.corosync_event_mtx.lock().running.clone();
+        let pending = self.sys.corosync_config_mtx.lock().pending.is_some();
+        let Some((number, running)) = running else {
+            return;
+        };
+        if self.process.is_none() || pending || self.compared == Some(number) {
+            return;
+        }
+        self.compared = Some(number);
+        // A file that cannot be used is told of by itself.
+        let Ok(Some(live)) = self.sys.read_live() else {
+            return;
+        };
+        let file = proof::expected(&live.config);
+        match proof::differs(&Cmap::new(), &file, &running) {
+            Some(what) => {
+                let text = format!("{what} as the file has it");
+                self.sys.set_degraded("running-differs", &text);
+            }
+            None => self.sys.clear_degraded("running-differs"),
+        }
+    }
+
     fn spawn_failed(&self, e: &SpawnError) -> StartError {
         let bin = self.bin();
         let error = Error::new("start", bin.display(), e);
@@ -189,11 +227,13 @@ impl Service for CorosyncService {
             found = Process::rival(pid_file, &params.run_dir);
         }
         let Some(process) = found else {
+            self.sys.watch.set(None);
             return Ok(None);
         };
         self.output.adopted(process.from);
         let run = process.run();
         self.process = Some(process);
+        self.sys.watch.set(Some((run.pid, true)));
         self.sys.record_adopted();
         Ok(Some(run))
     }
@@ -222,6 +262,7 @@ impl Service for CorosyncService {
         self.sys.corosync_event_mtx.lock().corosync_reboot_needed = false;
         let run = process.run();
         self.process = Some(process);
+        self.sys.watch.set(Some((run.pid, false)));
         Ok(run)
     }
 
@@ -262,10 +303,24 @@ impl Service for CorosyncService {
                 self.remains_at = None;
                 check.ended = Some(process.ended(meaning, exit, &lines, now));
                 self.process = None;
-                self.sys.clear_degraded("not-ready");
+                self.sys.watch.set(None);
+                self.sys.corosync_event_mtx.lock().running = None;
+                self.compared = None;
+                self.unanswered = Unanswered::anew(self.sys.watch.beat.under_way());
+                for reason in ["not-ready", "running-differs"] {
+                    self.sys.clear_degraded(reason);
+                }
             }
-            Look::Lives { hung } => {
-                check.hung = hung;
+            Look::Lives { hung, traced } => {
+                check.hung = hung.map(Hang::Stopped);
+                let call = self.sys.watch.beat.under_way();
+                let most = limit.map_or(Duration::MAX, |l| look_within(l, true) * 2);
+                self.unanswered = self.unanswered.again(call, traced, now, most);
+                let time = self.unanswered.time();
+                if check.hung.is_none() && limit.is_some_and(|l| time >= l) {
+                    process.hangs();
+                    check.hung = Some(Hang::Unanswered(time));
+                }
                 if process.ready {
                     self.sys.clear_degraded("not-ready");
                 } else if now.since(process.since) >= crate::driver::READY_TIMEOUT {
@@ -296,6 +351,7 @@ impl Service for CorosyncService {
             }
             Err(e) => self.sys.set_degraded("output", &e.to_string()),
         }
+        self.compare_running(changed);
         self.remove_remains(now);
         self.look_at_space(now);
         changed
@@ -303,7 +359,9 @@ impl Service for CorosyncService {
 
     fn next_look(&self) -> Option<Mono> {
         let limit = self.sys.params.hang_timeout?;
-        Some(self.process.as_ref()?.next_look(self.looked, limit))
+        let look = self.process.as_ref()?.next_look(self.looked, limit);
+        let waits = self.unanswered.waits();
+        Some(look.min(self.looked.plus(look_within(limit, waits))))
     }
 
     fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {

@@ -1,5 +1,5 @@
-//! corosync's own tools: the check `-t`, the reload, the running configuration. Each has a deadline
-//! and never runs on the monitor's thread.
+//! corosync's own check of a configuration, `-t`. It has a deadline and never runs on the monitor's
+//! thread.
 
 use super::CorosyncSys;
 use super::model::Config;
@@ -15,24 +15,11 @@ use std::time::Duration;
 
 /// `-t` takes 5 s where the local name cannot be found; more than this is a hang.
 const TEST_LIMIT: Duration = Duration::from_secs(15);
-/// A tool that talks to corosync: it blocks for ever on one that is stopped.
-const TALK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The running configuration database: key to value.
 pub(super) type Cmap = BTreeMap<String, String>;
 
 impl CorosyncSys {
-    /// The path of a tool: beside corosync itself, or where distributions have it.
-    fn tool(&self, name: &str) -> PathBuf {
-        let beside = self.params.paths.bin.parent().map(|dir| dir.join(name));
-        let usual = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(|dir| Path::new(dir).join(name));
-        let all = beside.into_iter().chain(usual);
-        let found = all.clone().find(|p| p.exists());
-        found
-            .or_else(|| all.into_iter().next())
-            .unwrap_or_else(|| name.into())
-    }
-
     /// corosync's own opinion of a configuration: `corosync -t` on a copy, with this key.
     ///
     /// # Errors
@@ -106,59 +93,6 @@ impl CorosyncSys {
             Some(exit) => e.hint(format!("{exit:?}")),
         })
     }
-
-    /// Has the running corosync read its files again.
-    ///
-    /// # Errors
-    /// What `corosync-cfgtool -R` says; or that corosync did not answer in time.
-    pub(super) fn reload(&self) -> Result<()> {
-        let ran = tool::run(
-            &self.tool("corosync-cfgtool"),
-            &["corosync-cfgtool", "-R"],
-            TALK_LIMIT,
-        )?;
-        if ran.ok() {
-            return Ok(());
-        }
-        let e = Error::new("reload", "corosync", last_line(&ran));
-        Err(if ran.exit.is_none() {
-            e.hint("it did not answer: is it stopped or hanging?")
-        } else {
-            e
-        })
-    }
-
-    /// The running configuration.
-    ///
-    /// # Errors
-    /// When corosync does not answer in time.
-    pub(super) fn cmap(&self) -> Result<Cmap> {
-        let ran = tool::run(
-            &self.tool("corosync-cmapctl"),
-            &["corosync-cmapctl"],
-            TALK_LIMIT,
-        )?;
-        if !ran.ok() {
-            // Its output is not quoted: it may hold totem.key.
-            return Err(Error::new(
-                "read",
-                "the running configuration",
-                "corosync-cmapctl failed",
-            )
-            .hint("is corosync running and answering?"));
-        }
-        Ok(parse_cmap(&ran.output))
-    }
-}
-
-/// `KEY (TYPE) = VALUE`, a line each.
-fn parse_cmap(text: &str) -> Cmap {
-    let entry = |line: &str| {
-        let (left, value) = line.split_once(" = ")?;
-        let (key, _) = left.rsplit_once(" (")?;
-        Some((key.to_owned(), value.to_owned()))
-    };
-    text.lines().filter_map(entry).collect()
 }
 
 /// The last line that says something, without corosync's time stamp.
@@ -183,24 +117,6 @@ fn last_line(ran: &Ran) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_dump_is_read_key_by_key_whatever_the_values_hold() {
-        let cmap = parse_cmap(
-            "totem.token (u32) = 1000\nruntime.members.1.ip (str) = r(0) ip(10.77.0.1) \n\
-             totem.cluster_name (str) = a = b\nrubbish\n",
-        );
-        assert_eq!(cmap.get("totem.token").map(String::as_str), Some("1000"));
-        assert_eq!(
-            cmap.get("runtime.members.1.ip").map(String::as_str),
-            Some("r(0) ip(10.77.0.1) ")
-        );
-        assert_eq!(
-            cmap.get("totem.cluster_name").map(String::as_str),
-            Some("a = b")
-        );
-        assert_eq!(cmap.len(), 3);
-    }
 
     #[test]
     fn the_line_that_says_most_is_the_last_error() {

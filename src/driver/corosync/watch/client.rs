@@ -1,0 +1,463 @@
+//! The connections of `cm-watch` to a running corosync, and what it reads through them.
+
+use super::beat::Beat;
+use super::links::Id;
+use crate::driver::corosync::tools::Cmap as Values;
+use crate::sys::corosync::cmap::{Change, Cmap, Map, Track, TrackId};
+use crate::sys::corosync::cpg::{Cpg, Message};
+use crate::sys::corosync::quorum::{Notice, Quorum};
+use crate::sys::corosync::votequorum::{Info, Votequorum};
+use crate::sys::corosync::{CsError, CsResult, Libraries};
+use crate::types::{ConfigVersion, NodeId};
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Sections of the configuration that are compared with the file.
+pub(super) const SECTIONS: [&str; 4] = ["totem.", "quorum.", "logging.", "nodelist."];
+const MEMBERS: &str = "runtime.members.";
+const LINKS: &str = "stats.knet.";
+const PAUSES: &str = "stats.schedmiss.";
+/// The newest pause that corosync noticed.
+const PAUSE_AT: &str = "stats.schedmiss.0.timestamp";
+const PAUSE_MS: &str = "stats.schedmiss.0.delay";
+/// Set while a reload is under way, and for as long as one is stuck.
+const BUSY: [&str; 2] = [
+    "config.reload_in_progress",
+    "config.totemconfig_reload_in_progress",
+];
+const STATUS: &str = "config.reload_status";
+
+/// All connections. One thread has them all.
+#[derive(Debug)]
+pub(super) struct Client {
+    config: Cmap,
+    stats: Cmap,
+    quorum: Quorum,
+    /// None where the quorum provider is another one, or there is none.
+    votes: Option<Votequorum>,
+    cpg: Cpg,
+    pub(super) local: NodeId,
+    tracked: BTreeMap<Id, [TrackId; 2]>,
+    pause: Option<TrackId>,
+}
+
+/// What has changed, of one look.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) quorum: Vec<Notice>,
+    /// Votes or expected votes.
+    pub(super) votes: bool,
+    /// What the members told of themselves.
+    pub(super) members: bool,
+    /// A reload began or ended.
+    pub(super) reload: bool,
+    /// The configuration.
+    pub(super) config: bool,
+    /// There are other links than before.
+    pub(super) shape: bool,
+    /// These links changed.
+    pub(super) links: Vec<Id>,
+    /// corosync noticed a pause.
+    pub(super) pause: bool,
+    /// Messages to ourselves that came back.
+    pub(super) came: Vec<u64>,
+    /// Callbacks that were too many to be kept.
+    pub(super) lost: bool,
+}
+
+impl Client {
+    /// Opens all connections.
+    ///
+    /// # Errors
+    /// corosync's; `CS_ERR_TRY_AGAIN` and `CS_ERR_LIBRARY` while it starts.
+    pub(super) fn open(libs: &Arc<Libraries>, beat: &Beat) -> CsResult<Client> {
+        let mut config = beat.call(|| Cmap::open(libs, Map::Config))?;
+        let mut stats = beat.call(|| Cmap::open(libs, Map::Stats))?;
+        let any = Track {
+            add: true,
+            delete: true,
+            modify: true,
+            prefix: true,
+        };
+        beat.call(|| {
+            for prefix in SECTIONS.into_iter().chain([MEMBERS, "config."]) {
+                config.track(prefix, any)?;
+            }
+            // The statistics tell of keys that come and go, but of values only key by key.
+            let shape = Track {
+                modify: false,
+                ..any
+            };
+            stats.track(LINKS, shape)?;
+            stats.track(PAUSES, shape)
+        })?;
+        let quorum = beat.call(|| {
+            let mut quorum = Quorum::open(libs)?;
+            quorum.start().map(|()| quorum)
+        })?;
+        let votes = beat.call(|| {
+            let opened = Votequorum::open(libs).and_then(|mut votes| {
+                votes.start()?;
+                Ok(votes)
+            });
+            match opened {
+                Ok(votes) => Ok(Some(votes)),
+                Err(e) if passes(e) => Err(e),
+                Err(_) => Ok(None),
+            }
+        })?;
+        let (cpg, local) = beat.call(|| {
+            let mut cpg = Cpg::open(libs)?;
+            let local = cpg.local_nodeid()?;
+            cpg.join(&group(local))?;
+            Ok((cpg, local))
+        })?;
+        Ok(Client {
+            config,
+            stats,
+            quorum,
+            votes,
+            cpg,
+            local,
+            tracked: BTreeMap::new(),
+            pause: None,
+        })
+    }
+
+    /// What to wait for.
+    pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let votes = self.votes.as_ref().map(Votequorum::fd);
+        [
+            self.config.fd(),
+            self.stats.fd(),
+            self.quorum.fd(),
+            self.cpg.fd(),
+        ]
+        .into_iter()
+        .chain(votes)
+        .collect()
+    }
+
+    /// Takes what has come, of all connections; waits for nothing.
+    ///
+    /// # Errors
+    /// `CS_ERR_LIBRARY` when corosync is gone.
+    pub(super) fn take(&mut self) -> CsResult<News> {
+        let mut news = News {
+            quorum: go_on(self.quorum.dispatch())?,
+            ..News::default()
+        };
+        for change in go_on(self.config.dispatch())? {
+            match change.key.as_str() {
+                key if key.starts_with(MEMBERS) => news.members = true,
+                key if key.starts_with("config.") => news.reload = true,
+                _ => news.config = true,
+            }
+        }
+        for change in go_on(self.stats.dispatch())? {
+            self.take_stat(&change, &mut news);
+        }
+        if let Some(votes) = &mut self.votes {
+            news.votes = !go_on(votes.dispatch())?.is_empty();
+        }
+        for message in go_on(self.cpg.dispatch())? {
+            if let Message::Deliver { nodeid, data, .. } = message {
+                if nodeid == self.local {
+                    news.came
+                        .extend(data.try_into().ok().map(u64::from_le_bytes));
+                }
+            }
+        }
+        let lost = [
+            self.config.lost(),
+            self.stats.lost(),
+            self.quorum.lost(),
+            self.cpg.lost(),
+        ];
+        news.lost = lost.iter().any(|n| *n > 0);
+        Ok(news)
+    }
+
+    fn take_stat(&self, change: &Change, news: &mut News) {
+        if change.key.starts_with(PAUSES) {
+            news.pause = true;
+        } else if let Some(id) = link_of(&change.key) {
+            if self.tracked.contains_key(&id) && change.value.is_some() {
+                news.links.push(id);
+            } else {
+                news.shape = true;
+            }
+        }
+    }
+
+    /// Sends a message to ourselves, over the ring; false if corosync does not take it now.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn send(&self, number: u64) -> CsResult<bool> {
+        match self.cpg.mcast(&number.to_le_bytes()) {
+            Ok(()) => Ok(true),
+            Err(CsError::TRY_AGAIN) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A call that corosync's main loop answers at once, whatever the ring does.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn ping(&self) -> CsResult<()> {
+        self.config.get("totem.version").map(drop)
+    }
+
+    fn number(&self, key: &str) -> CsResult<Option<u64>> {
+        Ok(self.config.get(key)?.and_then(|v| v.as_u64()))
+    }
+
+    fn text(&self, key: &str) -> CsResult<String> {
+        Ok(self.config.get(key)?.map(|v| v.text()).unwrap_or_default())
+    }
+
+    /// Name of the cluster and running `config_version`.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn name(&self) -> CsResult<(String, Option<ConfigVersion>)> {
+        let version = self.number("totem.config_version")?.map(ConfigVersion);
+        Ok((self.text("totem.cluster_name")?, version))
+    }
+
+    /// The running token and consensus time-outs.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn times(&self) -> CsResult<(Duration, Duration)> {
+        let ms = |key: &str, default: u64| -> CsResult<Duration> {
+            let value = self.number(&format!("runtime.config.totem.{key}"))?;
+            Ok(Duration::from_millis(value.unwrap_or(default)))
+        };
+        Ok((ms("token", 3000)?, ms("consensus", 3600)?))
+    }
+
+    /// The running nodelist.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn nodes(&self) -> CsResult<BTreeMap<NodeId, String>> {
+        let mut ids = BTreeMap::new();
+        let mut names = BTreeMap::new();
+        for (key, value) in self.config.dump(Some("nodelist.node."))? {
+            let Some((place, what)) = key
+                .strip_prefix("nodelist.node.")
+                .and_then(|rest| rest.split_once('.'))
+            else {
+                continue;
+            };
+            match what {
+                "nodeid" => {
+                    let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+                    ids.extend(id.map(|id| (place.to_owned(), NodeId(id))));
+                }
+                "name" => {
+                    names.insert(place.to_owned(), value.text());
+                }
+                _ => {}
+            }
+        }
+        let named = |(place, id)| (id, names.remove(&place).unwrap_or_default());
+        Ok(ids.into_iter().map(named).collect())
+    }
+
+    /// The configuration versions that the nodes told the ring; of every node that was ever seen.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn versions(&self) -> CsResult<BTreeMap<NodeId, Option<ConfigVersion>>> {
+        let mut versions = BTreeMap::new();
+        for (key, value) in self.config.dump(Some(MEMBERS))? {
+            let rest = key.strip_prefix(MEMBERS).and_then(|r| r.split_once('.'));
+            let Some((Ok(id), what)) = rest.map(|(id, what)| (id.parse().map(NodeId), what)) else {
+                continue;
+            };
+            let version: &mut Option<ConfigVersion> = versions.entry(id).or_default();
+            if what == "config_version" {
+                *version = value.as_u64().map(ConfigVersion);
+            }
+        }
+        Ok(versions)
+    }
+
+    /// Whether a reload is under way, and how the last one ended.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn reload(&self) -> CsResult<(bool, Option<u64>)> {
+        let mut busy = false;
+        for key in BUSY {
+            busy |= self.number(key)?.is_some_and(|n| n != 0);
+        }
+        Ok((busy, self.number(STATUS)?))
+    }
+
+    /// The running configuration, as far as it is compared with the file.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn running(&self) -> CsResult<Values> {
+        let mut all = Values::new();
+        for prefix in SECTIONS {
+            let found = self.config.dump(Some(prefix))?;
+            all.extend(found.into_iter().map(|(key, value)| (key, value.text())));
+        }
+        Ok(all)
+    }
+
+    /// What votequorum knows of a node.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn votes(&self, node: NodeId) -> CsResult<Option<Info>> {
+        match self.votes.as_ref().map(|v| v.info(node)) {
+            None => Ok(None),
+            Some(Ok(info)) => Ok(info),
+            Some(Err(e)) if e == CsError::LIBRARY => Err(e),
+            Some(Err(_)) => Ok(None),
+        }
+    }
+
+    /// Looks which links there are, and follows their state.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn find_links(&mut self) -> CsResult<Vec<Id>> {
+        let keys = self.stats.list(Some(LINKS))?;
+        let mut found: Vec<Id> = keys
+            .iter()
+            .filter(|k| k.ends_with(".connected"))
+            .filter_map(|k| link_of(k))
+            .filter(|(node, _)| *node != self.local)
+            .collect();
+        found.sort_unstable();
+        for id in self.tracked.keys().copied().collect::<Vec<_>>() {
+            if !found.contains(&id) {
+                for track in self.tracked.remove(&id).into_iter().flatten() {
+                    // The key is gone, and its track may be with it.
+                    self.stats.untrack(track);
+                }
+            }
+        }
+        for id in &found {
+            if !self.tracked.contains_key(id) {
+                let tracks = [
+                    self.stats.track(&key(*id, "connected"), VALUE)?,
+                    self.stats.track(&key(*id, "down_count"), VALUE)?,
+                ];
+                self.tracked.insert(*id, tracks);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a link is connected, and how often it went down; none if it is gone.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn link(&self, id: Id) -> CsResult<Option<(bool, u64)>> {
+        let number = |what: &str| -> CsResult<Option<u64>> {
+            Ok(self.stats.get(&key(id, what))?.and_then(|v| v.as_u64()))
+        };
+        let (connected, downs) = (number("connected")?, number("down_count")?);
+        Ok(connected.map(|c| (c != 0, downs.unwrap_or(0))))
+    }
+
+    /// A link's packet size in bytes and average round trip in microseconds.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn measure(&self, id: Id) -> CsResult<(u32, u32)> {
+        let number = |what: &str| -> CsResult<u32> {
+            let value = self.stats.get(&key(id, what))?.and_then(|v| v.as_u64());
+            Ok(u32::try_from(value.unwrap_or(0)).unwrap_or(u32::MAX))
+        };
+        Ok((number("mtu")?, number("latency_ave")?))
+    }
+
+    /// The newest pause that corosync noticed: when, and for how many milliseconds. Follows it from
+    /// the first one on.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn pause(&mut self) -> CsResult<Option<(u64, f64)>> {
+        let Some(at) = self.stats.get(PAUSE_AT)?.and_then(|v| v.as_u64()) else {
+            return Ok(None);
+        };
+        if self.pause.is_none() {
+            self.pause = Some(self.stats.track(PAUSE_AT, VALUE)?);
+        }
+        let delay = self.stats.get(PAUSE_MS)?.map(|v| v.text());
+        let ms = delay.and_then(|d| d.trim().parse().ok());
+        Ok(Some((at, ms.unwrap_or(0.0))))
+    }
+}
+
+const VALUE: Track = Track {
+    add: false,
+    delete: false,
+    modify: true,
+    prefix: false,
+};
+
+/// A group of this node's own, so that nobody else is woken by it.
+fn group(local: NodeId) -> String {
+    format!("clusmgr.self.{local}")
+}
+
+fn key((node, link): Id, what: &str) -> String {
+    format!("{LINKS}node{node}.link{link}.{what}")
+}
+
+/// `stats.knet.nodeN.linkM.…`
+fn link_of(key: &str) -> Option<Id> {
+    let (node, rest) = key
+        .strip_prefix(LINKS)?
+        .strip_prefix("node")?
+        .split_once(".link")?;
+    let (link, _) = rest.split_once('.')?;
+    Some((NodeId(node.parse().ok()?), link.parse().ok()?))
+}
+
+/// Whether corosync is only about to be there, or about to be gone.
+pub(super) fn passes(e: CsError) -> bool {
+    e == CsError::TRY_AGAIN || e == CsError::LIBRARY
+}
+
+/// Nothing to take is nothing taken.
+fn go_on<T>(taken: CsResult<Vec<T>>) -> CsResult<Vec<T>> {
+    match taken {
+        Err(CsError::TRY_AGAIN) => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_read_from_its_key() {
+        assert_eq!(
+            link_of("stats.knet.node12.link7.connected"),
+            Some((NodeId(12), 7))
+        );
+        for other in [
+            "stats.knet.handle.rx",
+            "stats.knet.nodex.link0.mtu",
+            "stats.knet.node1",
+            "stats.knet.node1.link300.mtu",
+        ] {
+            assert_eq!(link_of(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The thread `cm-watch`: a client of corosync's libraries. It turns what they tell into events and
+//! into what `status` shows of the cluster, and its heartbeat shows the monitor a corosync that no
+//! longer answers.
+//!
+//! The library calls of this thread are only such as corosync's main loop answers at once, whatever
+//! the ring does: delivery rests for seconds when a peer dies, and that must not look like a hang.
+//! What waits for the ring (a reload) runs elsewhere: see `ask`.
+
+mod beat;
+mod client;
+mod deliver;
+mod known;
+mod links;
+mod members;
+mod reload;
+mod round;
+mod view;
+
+pub(super) use beat::{Beat, Unanswered};
+pub(super) use round::Watching;
+
+use crate::error::Result;
+use crate::sys::wake::Waker;
+use crate::types::Pid;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The corosync that is to be watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Its pid, which is only compared.
+    pub(super) pid: Pid,
+    /// Whether it was found running when clusmgr came.
+    pub(super) adopted: bool,
+    /// Which run it is, of those that this clusmgr saw.
+    number: u64,
+}
+
+/// What the monitor and `cm-watch` share.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Taken for a few lines, and alone.
+    order: Mutex<Order>,
+    waker: Waker,
+    /// See [`Beat`].
+    pub(super) beat: Beat,
+    ends: AtomicBool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Order {
+    target: Option<Target>,
+    /// The monitor has looked for a living corosync.
+    looked: bool,
+    count: u64,
+}
+
+impl Watch {
+    /// Nothing to watch yet.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub(super) fn new() -> Result<Watch> {
+        Ok(Watch {
+            order: Mutex::default(),
+            waker: Waker::new()?,
+            beat: Beat::default(),
+            ends: AtomicBool::new(false),
+        })
+    }
+
+    /// A corosync runs now, or (none) no more.
+    pub(super) fn set(&self, run: Option<(Pid, bool)>) {
+        let mut order = self.order.lock();
+        order.count += 1;
+        order.looked = true;
+        let number = order.count;
+        order.target = run.map(|(pid, adopted)| Target {
+            pid,
+            adopted,
+            number,
+        });
+        drop(order);
+        self.waker.wake();
+    }
+
+    /// The thread is to end.
+    pub(super) fn end(&self) {
+        self.ends.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn order(&self) -> Order {
+        *self.order.lock()
+    }
+
+    fn ending(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
+    }
+}

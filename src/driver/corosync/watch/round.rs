@@ -1,0 +1,519 @@
+//! The thread's rounds: follow the process, connect, take what came, tell.
+
+use super::Target;
+use super::client::{Client, News, passes};
+use super::deliver::Delivery;
+use super::known::Known;
+use super::links::Links;
+use super::members::Members;
+use super::reload::Reloads;
+use super::view::Parts;
+use crate::driver::corosync::CorosyncSys;
+use crate::event::{Kind, Note, Severity};
+use crate::sys::clock;
+use crate::sys::corosync::quorum::Notice;
+use crate::sys::corosync::{CsError, CsResult};
+use crate::sys::ready;
+use crate::types::Mono;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a message goes round to this node itself.
+const SEND_EVERY: Duration = Duration::from_secs(1);
+/// A message that is not back by then is asked after, and from then on every second.
+const LATE: Duration = Duration::from_millis(250);
+/// A starting corosync is tried again so often, and for so long; then once a second.
+const RETRY: Duration = Duration::from_millis(100);
+const RETRY_FOR: Duration = Duration::from_secs(10);
+/// Where it cannot be better soon.
+const RETRY_LATER: Duration = Duration::from_secs(10);
+/// A connection that is gone for so long, with corosync alive, is a loss of all that it told.
+const LOST_AFTER: Duration = Duration::from_secs(2);
+/// Round trips and packet sizes are read so often.
+const MEASURE_EVERY: Duration = Duration::from_secs(30);
+/// Changes of the configuration come in bursts.
+const SETTLE: Duration = Duration::from_millis(100);
+/// The first state may take so long to come.
+const FIRST_STATE: Duration = Duration::from_secs(2);
+/// A pause of corosync counts as a fault for so long.
+const PAUSE_COUNTS: Duration = Duration::from_secs(60);
+/// For the sleep of one who waits for nothing.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Degraded reasons that only a living connection can tell.
+pub(super) const OF_THE_CLUSTER: [&str; 6] = [
+    "not-delivering",
+    "link-down",
+    "link-flapping",
+    "config-version-behind",
+    "reload-stuck",
+    "sched-pause",
+];
+
+/// What the thread holds.
+pub(in crate::driver::corosync) struct Watching {
+    pub(super) sys: Arc<CorosyncSys>,
+    client: Option<Client>,
+    target: Option<Target>,
+    /// Nothing was looked at yet: what an earlier clusmgr knew is compared first.
+    first: bool,
+    /// What is told now happened while clusmgr was away, until that time.
+    away: Option<Mono>,
+    known: Known,
+    pub(super) members: Members,
+    pub(super) links: Links,
+    pub(super) parts: Parts,
+    delivery: Delivery,
+    pub(super) reloads: Reloads,
+    times: (Duration, Duration),
+    retry_at: Mono,
+    /// Since when there is no connection.
+    alone: Mono,
+    send_at: Mono,
+    late_at: Mono,
+    sent: Option<(u64, bool)>,
+    measure_at: Mono,
+    config_at: Option<Mono>,
+    pause: Option<u64>,
+    pub(super) pause_until: Option<Mono>,
+}
+
+impl Watching {
+    /// Nothing is known yet.
+    pub(in crate::driver::corosync) fn new(sys: Arc<CorosyncSys>) -> Watching {
+        let known = Known::load(&sys.params.run_dir);
+        let zero = Mono::default();
+        Watching {
+            sys,
+            client: None,
+            target: None,
+            first: true,
+            away: None,
+            known,
+            members: Members::default(),
+            links: Links::default(),
+            parts: Parts::default(),
+            delivery: Delivery::default(),
+            reloads: Reloads::default(),
+            times: (Duration::from_secs(3), Duration::from_millis(3600)),
+            retry_at: zero,
+            alone: zero,
+            send_at: zero,
+            late_at: zero,
+            sent: None,
+            measure_at: zero,
+            config_at: None,
+            pause: None,
+            pause_until: None,
+        }
+    }
+
+    /// Until the daemon ends.
+    pub(in crate::driver::corosync) fn run(mut self) {
+        while !self.sys.watch.ending() {
+            self.sys.watch.waker.clear();
+            let now = clock::now();
+            self.follow(now);
+            self.turn(now);
+            self.sleep();
+        }
+        self.close();
+    }
+
+    fn sleep(&self) {
+        let now = clock::now();
+        let until = self.due().unwrap_or_else(|| now.plus(LONG));
+        let mut fds = self.client.as_ref().map(Client::fds).unwrap_or_default();
+        fds.push(self.sys.watch.waker.as_fd());
+        ready::wait_any(&fds, until.since(now));
+    }
+
+    fn due(&self) -> Option<Mono> {
+        self.target?;
+        if self.client.is_none() {
+            return Some(self.retry_at);
+        }
+        let probe = match self.delivery.waits() {
+            true => self.late_at,
+            false => self.send_at,
+        };
+        let dues = [
+            Some(probe),
+            Some(self.measure_at),
+            self.links.due(),
+            self.reloads.due(),
+            self.config_at,
+            self.pause_until,
+        ];
+        dues.into_iter().flatten().min()
+    }
+
+    /// Takes up another process, or none.
+    fn follow(&mut self, now: Mono) {
+        let order = self.sys.watch.order();
+        if !order.looked || (order.target == self.target && !self.first) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.target, order.target);
+        let mut notes = Vec::new();
+        if std::mem::take(&mut self.first) {
+            let pid = order.target.map(|t| t.pid);
+            self.known.recall(&mut self.members, pid);
+            self.links.remember(self.known.links());
+            self.away = Some(now.plus(FIRST_STATE));
+            if !order.target.is_some_and(|t| t.adopted) {
+                notes.extend(self.members.gone());
+            }
+        } else if before.is_some() {
+            self.away = None;
+            self.close();
+            notes.extend(self.gone());
+        }
+        self.tell(notes, now);
+        if !order.target.is_some_and(|t| t.adopted) {
+            self.away = None;
+        }
+        (self.retry_at, self.alone) = (now, now);
+    }
+
+    /// corosync is gone, and with it what it told.
+    fn gone(&mut self) -> Option<Note> {
+        self.links.gone();
+        self.reloads = Reloads::default();
+        self.delivery = Delivery::default();
+        self.config_at = None;
+        self.pause = None;
+        self.pause_until = None;
+        for reason in OF_THE_CLUSTER {
+            self.sys.clear_degraded(reason);
+        }
+        self.sys.clear_degraded("no-answer");
+        self.members.gone()
+    }
+
+    /// The libraries say good-bye to corosync, which may not answer that either.
+    fn close(&mut self) {
+        if let Some(client) = self.client.take() {
+            self.sys.watch.beat.call(|| drop(client));
+            self.sys.show_cluster(None, Vec::new());
+        }
+    }
+
+    fn turn(&mut self, now: Mono) {
+        if self.target.is_none() {
+            return;
+        }
+        let begun = match self.client.take() {
+            Some(client) => Ok((client, false)),
+            None if now < self.retry_at => return,
+            None => self.attach(now).map(|client| (client, true)),
+        };
+        let done = begun.and_then(|(mut client, new)| {
+            let notes = self.round(&mut client, new, now);
+            if notes.is_err() {
+                self.sys.watch.beat.call(|| drop(client));
+            } else {
+                self.client = Some(client);
+            }
+            notes
+        });
+        match done {
+            Ok(notes) => self.show(notes, now),
+            Err(e) => self.failed(e, now),
+        }
+    }
+
+    fn attach(&mut self, now: Mono) -> CsResult<Client> {
+        let libs = match self.sys.libraries() {
+            Ok(libs) => libs,
+            Err(e) => {
+                self.sys.set_degraded("no-libraries", &e.to_string());
+                return Err(CsError::LIBRARY);
+            }
+        };
+        self.sys.clear_degraded("no-libraries");
+        let client = Client::open(&libs, &self.sys.watch.beat)?;
+        for reason in ["no-access", "no-answer"] {
+            self.sys.clear_degraded(reason);
+        }
+        self.members.local = Some(client.local);
+        if self.away.is_some() {
+            self.away = Some(now.plus(FIRST_STATE));
+        }
+        self.send_at = now;
+        Ok(client)
+    }
+
+    /// No connection, or no more. corosync may be about to be there, or gone: the monitor knows.
+    fn failed(&mut self, e: CsError, now: Mono) {
+        self.sys.show_cluster(None, Vec::new());
+        let alone = now.since(self.alone);
+        let wait = match e {
+            _ if passes(e) && alone < RETRY_FOR => RETRY,
+            _ if passes(e) => SEND_EVERY,
+            _ => RETRY_LATER,
+        };
+        self.retry_at = now.plus(wait);
+        if alone >= LOST_AFTER {
+            let note = self.members.gone();
+            self.tell(note.into_iter().collect(), now);
+        }
+        if e == CsError::ACCESS {
+            let text =
+                "corosync refuses clusmgr; does it run as another user, in another user namespace?";
+            self.sys.set_degraded("no-access", text);
+        } else if !passes(e) || alone >= RETRY_FOR {
+            let text = format!("corosync runs but does not serve its clients: {e}");
+            self.sys.set_degraded("no-answer", &text);
+        }
+    }
+
+    /// One look through a connection that stands.
+    fn round(&mut self, client: &mut Client, new: bool, now: Mono) -> CsResult<Vec<Note>> {
+        let sys = Arc::clone(&self.sys);
+        let beat = &sys.watch.beat;
+        let mut news = beat.call(|| client.take())?;
+        self.alone = now;
+        if new {
+            news.shape = true;
+            news.members = true;
+            news.votes = true;
+            news.reload = true;
+            news.pause = true;
+            self.config_at = Some(now);
+        }
+        if news.lost {
+            log::warn!("corosync told more at once than could be kept; its state is read again");
+            return Err(CsError::TRY_AGAIN);
+        }
+        if news.config {
+            self.config_at.get_or_insert(now.plus(SETTLE));
+        }
+        let mut notes = Vec::new();
+        if self.config_at.is_some_and(|at| at <= now) {
+            self.config_at = None;
+            beat.call(|| self.read_config(client))?;
+        }
+        self.take_quorum(&mut news, &mut notes);
+        beat.call(|| {
+            self.take_members(client, &news, &mut notes)?;
+            self.take_links(client, &news, now, &mut notes)
+        })?;
+        if news.reload {
+            let (busy, status) = beat.call(|| client.reload())?;
+            notes.extend(self.reloads.seen(busy, status, now));
+        }
+        if news.pause {
+            let pause = beat.call(|| client.pause())?;
+            notes.extend(self.take_pause(pause, new, now));
+        }
+        self.deliver(client, &news, now)?;
+        notes.extend(self.links.tick(now));
+        notes.extend(self.reloads.tick(now));
+        if self.pause_until.is_some_and(|at| at <= now) {
+            self.pause_until = None;
+        }
+        Ok(notes)
+    }
+
+    fn read_config(&mut self, client: &Client) -> CsResult<()> {
+        (self.parts.name, self.parts.version) = client.name()?;
+        self.parts.nodes = client.nodes()?;
+        self.members.names = self.parts.nodes.clone();
+        self.links.names = self.parts.nodes.clone();
+        self.times = client.times()?;
+        let running = client.running()?;
+        self.sys.show_running(running);
+        Ok(())
+    }
+
+    fn take_quorum(&mut self, news: &mut News, notes: &mut Vec<Note>) {
+        for notice in std::mem::take(&mut news.quorum) {
+            news.votes = true;
+            match notice {
+                Notice::Quorum { quorate, .. } => notes.extend(self.members.quorum(quorate)),
+                Notice::Nodes {
+                    ring,
+                    members,
+                    joined,
+                    left,
+                } => {
+                    notes.extend(self.members.ring(ring, &members, &joined, &left));
+                    self.delivery.ring();
+                }
+            }
+        }
+    }
+
+    fn take_members(
+        &mut self,
+        client: &Client,
+        news: &News,
+        notes: &mut Vec<Note>,
+    ) -> CsResult<()> {
+        if news.members {
+            for (id, version) in client.versions()? {
+                self.members.seen.insert(id);
+                notes.extend(version.and_then(|v| self.members.version(id, v)));
+            }
+        }
+        if news.votes {
+            self.parts.own = client.votes(client.local)?;
+            self.parts.votes.clear();
+            let all: Vec<_> = self.parts.nodes.keys().copied().collect();
+            for id in all {
+                let info = client.votes(id)?;
+                self.parts.votes.extend(info.map(|i| (id, i)));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_links(
+        &mut self,
+        client: &mut Client,
+        news: &News,
+        now: Mono,
+        notes: &mut Vec<Note>,
+    ) -> CsResult<()> {
+        let mut changed = news.links.clone();
+        let mut measure = changed.clone();
+        if news.shape {
+            changed = client.find_links()?;
+            self.links.keep(&changed);
+        }
+        if news.shape || now >= self.measure_at {
+            self.measure_at = now.plus(MEASURE_EVERY);
+            measure = self
+                .links
+                .status()
+                .iter()
+                .map(|l| (l.nodeid, l.link))
+                .collect();
+            measure.extend(&changed);
+        }
+        for id in changed {
+            if let Some((connected, downs)) = client.link(id)? {
+                notes.extend(self.links.sample(id, connected, downs, now));
+            }
+        }
+        for id in measure {
+            let (mtu, latency) = client.measure(id)?;
+            self.links.measured(id, mtu, latency);
+        }
+        Ok(())
+    }
+
+    /// A pause that is there at the first look is an old one.
+    fn take_pause(&mut self, pause: Option<(u64, f64)>, new: bool, now: Mono) -> Option<Note> {
+        let (at, ms) = pause?;
+        let before = self.pause.replace(at);
+        if new || before == Some(at) {
+            return None;
+        }
+        self.pause_until = Some(now.plus(PAUSE_COUNTS));
+        let text = format!("corosync was not scheduled for {ms:.0} ms");
+        Some(Note::new(Kind::SchedPause, Severity::Warning, text).with("ms", ms))
+    }
+
+    /// The message to ourselves: sent every second, asked after where it is late.
+    fn deliver(&mut self, client: &Client, news: &News, now: Mono) -> CsResult<()> {
+        for number in &news.came {
+            self.delivery.came(*number);
+        }
+        if !self.delivery.waits() {
+            self.sys.clear_degraded("not-delivering");
+        }
+        if now >= self.send_at {
+            if let Some(number) = self.delivery.next(now) {
+                self.sent = Some((number, false));
+                self.send_at = now.plus(SEND_EVERY);
+                self.late_at = now.plus(LATE);
+            }
+        }
+        let beat = &self.sys.watch.beat;
+        if let Some((number, false)) = self.sent {
+            self.sent = Some((number, beat.call(|| client.send(number))?));
+        }
+        if self.delivery.waits() && now >= self.late_at {
+            // Silence of the ring is no hang; silence of corosync's main loop is one, and this call
+            // does not return then.
+            beat.call(|| client.ping())?;
+            self.late_at = now.plus(SEND_EVERY);
+            let (token, consensus) = self.times;
+            if let Some(silent) = self.delivery.look(now, token, consensus) {
+                let text = format!(
+                    "nothing that this node sends over the ring has come back for {} s",
+                    silent.as_secs()
+                );
+                self.sys.set_degraded("not-delivering", &text);
+            }
+        }
+        Ok(())
+    }
+
+    /// First what `status` shows, then what is told: who hears of an event can ask.
+    fn show(&mut self, notes: Vec<Note>, now: Mono) {
+        self.sys
+            .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
+        self.judge();
+        self.tell(notes, now);
+    }
+
+    fn tell(&mut self, notes: Vec<Note>, now: Mono) {
+        let away = self.away.is_some_and(|until| now < until);
+        for mut note in notes {
+            if away {
+                note.text = format!("while clusmgr was away: {}", note.text);
+                note = note.with("away", true);
+            }
+            self.sys.note(note);
+        }
+        let pid = self.target.map(|t| t.pid);
+        let known = Known::of(pid, &self.members, self.links.told());
+        if known != self.known {
+            if let Err(e) = known.save(&self.sys.params.run_dir) {
+                log::debug!("{e}");
+            }
+            self.known = known;
+        }
+    }
+
+    /// What of it makes the node degraded.
+    fn judge(&self) {
+        let sys = &self.sys;
+        let set = |reason, detail: Option<String>| match detail {
+            Some(detail) => sys.set_degraded(reason, &detail),
+            None => sys.clear_degraded(reason),
+        };
+        let (down, flapping) = self.links.bad();
+        let called = |ids: &[super::links::Id]| {
+            let names: Vec<_> = ids.iter().map(|id| self.links.called(*id)).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        // Where no link to a node works it is the node that is away, and that shows of itself.
+        let one_of_several: Vec<_> = down
+            .into_iter()
+            .filter(|(node, _)| self.links.reaches(*node))
+            .collect();
+        set("link-down", called(&one_of_several));
+        set("link-flapping", called(&flapping));
+        set(
+            "config-version-behind",
+            self.members.behind().map(|(node, theirs, own)| {
+                format!(
+                    "node {node} runs with config_version {theirs}, this one with {own}: its next \
+                     start would fail"
+                )
+            }),
+        );
+        let stuck = "a reload has begun and does not end";
+        set(
+            "reload-stuck",
+            self.reloads.stuck().then(|| stuck.to_owned()),
+        );
+        let pause = "corosync was not scheduled in time within the last minute";
+        set("sched-pause", self.pause_until.map(|_| pause.to_owned()));
+    }
+}
