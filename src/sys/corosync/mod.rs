@@ -2,10 +2,16 @@
 //!
 //! One handle, one thread: [`cmap::Cmap`], [`quorum::Quorum`], [`votequorum::Votequorum`],
 //! [`cfg::Cfg`], [`cpg::Cpg`]. A handle is closed when dropped; after [`CsError::LIBRARY`] it is of no
-//! more use, and another must be opened. Nothing here has a deadline: **while corosync is stopped
-//! (SIGSTOP), calls do not return** until it goes on or is killed, and that holds for opening, and for
-//! dropping a [`cpg::Cpg`]. A dispatch takes 1 MiB of the caller's stack, so a thread that calls here
-//! has at least 2 MiB, which is the default.
+//! more use, and another must be opened.
+//!
+//! Nothing here has a deadline. **While corosync is stopped (SIGSTOP), whatever asks it something does
+//! not return** until it goes on or is killed: opening, dropping a [`cpg::Cpg`], and every call but a
+//! dispatch and [`cpg::Cpg::mcast`], which only look or send. Opening waits likewise while corosync
+//! starts and already listens. Handles are opened and closed one at a time in the whole process, so
+//! that a thread that opens in such a moment lets others wait that open or close.
+//!
+//! A dispatch takes 1 MiB of the caller's stack, so a thread that calls here has at least 2 MiB, which
+//! is the default.
 
 pub mod cfg;
 pub mod cmap;

@@ -128,11 +128,20 @@ impl Value {
             Value::U32(n) => n.to_string(),
             Value::I64(n) => n.to_string(),
             Value::U64(n) => n.to_string(),
-            Value::F32(n) => format!("{n:.6}"),
-            Value::F64(n) => format!("{n:.6}"),
+            Value::F32(n) => float((*n).into()),
+            Value::F64(n) => float(*n),
             Value::Text(s) => s.clone(),
             Value::Bytes(b) => format!("binary, {} bytes", b.len()),
         }
+    }
+}
+
+/// As `%f` of printf(3).
+fn float(n: f64) -> String {
+    match (n.is_nan(), n.is_sign_negative()) {
+        (true, false) => "nan".to_owned(),
+        (true, true) => "-nan".to_owned(),
+        (false, _) => format!("{n:.6}"),
     }
 }
 
