@@ -4,6 +4,8 @@
 
 mod cluster;
 mod config;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use cluster::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
 pub use config::{ChangeReport, CheckReport, DiffReport, HistoryEntry, HistoryPage, WireFinding};
@@ -40,6 +42,9 @@ pub enum Request {
     /// The [`Status`].
     #[serde(rename = "status")]
     Status,
+    /// What is wrong, and what to do: a [`crate::verdict::Report`].
+    #[serde(rename = "why")]
+    Why,
     /// End a hold and start corosync. Succeeds if it runs already.
     #[serde(rename = "start")]
     Start {

@@ -1,10 +1,10 @@
 //! The status in words, for one who has not read the manual.
 
 use super::client::{Fail, Result};
-use super::text::{self, Colour, clean, paint, span, wrap};
+use super::text::{self, Colour, clean, paint, wrap};
 use crate::error::Error;
 use crate::sys::term;
-use crate::types::WallMs;
+use crate::types::{WallMs, span};
 use crate::wire::{LastExit, Mode, Reason, ServiceState, Status};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
