@@ -71,9 +71,11 @@ impl Findings<'_> {
         if waits {
             let unseen = self::names(absent.iter().filter(unseen).map(|m| m.label()));
             verdict.evidence.push(format!(
-                "wait_for_all: there is no quorum before every node was seen once; not seen since \
-                 the start of corosync: {unseen}"
+                "wait_for_all: a node that has just started has no quorum before it saw every \
+                 other once; not seen since the start of corosync: {unseen}"
             ));
+        }
+        if waits && total >= quorum {
             let mut first = lines(remedy("no-quorum-yet"));
             first.append(&mut verdict.what_to_do);
             verdict.what_to_do = first;
@@ -149,7 +151,7 @@ impl Findings<'_> {
             );
         }
         if !some.is_empty() {
-            let who = names(some.iter().map(|l| l.label()));
+            let who = names(self.together(&some));
             let summary = format!("{who} down; another link still works");
             let verdict = Verdict::new("link-down", Severity::Warning, summary);
             found.push(verdict.because(some.iter().map(told)));
@@ -161,6 +163,21 @@ impl Findings<'_> {
             found.push(verdict.because(flapping.iter().map(told)));
         }
         self.verdicts.extend(found);
+    }
+
+    /// Links by their names; those of a network that is down to every node that can be reached, as
+    /// one.
+    fn together(&self, down: &[&LinkStatus]) -> Vec<String> {
+        let up = self.status.links.iter().filter(|l| l.connected);
+        let reached = unique(up.map(LinkStatus::node_label)).len();
+        let all =
+            |number: u8| reached > 1 && down.iter().filter(|l| l.link == number).count() == reached;
+        let mut whole: Vec<u8> = down.iter().map(|l| l.link).filter(|n| all(*n)).collect();
+        whole.sort_unstable();
+        whole.dedup();
+        let whole = whole.into_iter().map(|n| format!("link {n} to every node"));
+        let single = down.iter().filter(|l| !all(l.link)).map(|l| l.label());
+        whole.chain(single).collect()
     }
 
     /// A peer runs with a newer configuration than this node, or than its file.
@@ -214,6 +231,7 @@ impl Findings<'_> {
         }
         match self.status.links.len() {
             0 => {}
+            1 => verdict.evidence.push("its link is connected".to_owned()),
             n => verdict.evidence.push(format!("all {n} links connected")),
         }
         verdict

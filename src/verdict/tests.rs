@@ -406,6 +406,21 @@ fn of_many_nodes_only_some_are_named() {
 }
 
 #[test]
+fn a_network_that_is_down_to_every_node_is_one_fault() {
+    let mut status = healthy(4, 2).without(4, MemberState::Left);
+    for l in status.links.iter_mut().filter(|l| l.link == 1) {
+        l.connected = false;
+    }
+    let report = judged(&status);
+    let found = report.verdicts.iter().find(|v| v.code == "link-down");
+    let summary = &found.unwrap().summary;
+    assert_eq!(
+        summary,
+        "link 1 to every node down; another link still works"
+    );
+}
+
+#[test]
 fn a_peer_that_is_behind_is_named_as_what_keeps_it_away() {
     let status = edit(
         base()
