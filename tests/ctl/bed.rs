@@ -154,7 +154,7 @@ impl Manager for Fake {
         Ok(EventsPage {
             first,
             last: self.hub.latest(),
-            gone: since + 1 < first,
+            gone: self.hub.latest() > since && (first == 0 || since + 1 < first),
             events: after.take(limit).cloned().collect(),
         })
     }

@@ -304,6 +304,25 @@ fn events_are_the_last_or_all_since_a_number() {
         err,
         "clusmgrctl: read events: those from 5 to 9 are gone; it goes on with 10\n"
     );
+    let (_, out, err) = bed.run("events --since 4 --json");
+    assert_eq!(
+        (out.lines().next(), err.as_str()),
+        (Some(r#"{"lagged":{"from":5,"next":10}}"#), "")
+    );
+    let (code, out, err) = bed.run("events --since 9000");
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert_eq!(
+        err,
+        "clusmgrctl: read events: number 9000 was not used yet, the newest is 5000\n"
+    );
+    let kept = std::mem::take(&mut *bed.manager.journal.lock());
+    let (code, out, err) = bed.run("events --since 4");
+    assert_eq!((code, out.as_str()), (0, ""), "a journal that has none");
+    assert_eq!(
+        err,
+        "clusmgrctl: read events: those from 5 to 5000 are gone; it goes on with 5001\n"
+    );
+    *bed.manager.journal.lock() = kept;
     for seq in 5001..=7500 {
         bed.manager.publish(seq);
     }
@@ -330,6 +349,27 @@ fn following_goes_on_where_it_was_when_the_daemon_returns() {
             .unwrap()
             .contains("event number 3")
     );
+}
+
+#[test]
+fn a_follower_that_asks_for_what_is_gone_is_told_once_where_it_goes_on() {
+    let bed = Bed::new();
+    for seq in 1..=2000 {
+        bed.manager.publish(seq);
+    }
+    // Memory has the last thousand.
+    bed.manager.journal.lock().drain(..1500);
+    let following = Running::new(bed.command("events -f --since 7 --json"));
+    let first = following.lines.recv_timeout(SOON).unwrap();
+    assert_eq!(first, r#"{"lagged":{"from":8,"next":1501}}"#);
+    for seq in 1501..=2000 {
+        let line: Value =
+            serde_json::from_str(&following.lines.recv_timeout(SOON).unwrap()).unwrap();
+        assert_eq!(line["seq"], seq);
+    }
+    bed.connected(1);
+    bed.manager.publish(2001);
+    following.expect("event number 2001");
 }
 
 #[test]
