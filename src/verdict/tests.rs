@@ -258,6 +258,25 @@ fn every_reason_that_the_sources_set_has_its_advice() {
 }
 
 #[test]
+fn every_word_for_what_is_wrong_is_in_the_readme() {
+    let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let (_, table) = readme.split_once("| verdict | what it means |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let faults = faults();
+    let codes = faults.iter().map(|f| f.0);
+    let listed = REASONS.iter().map(|r| code_of(r));
+    let ranked = DOWN.iter().chain(UP).copied();
+    for code in codes.chain(listed).chain(ranked) {
+        assert!(table.contains(&format!("`{code}`")), "{code}");
+    }
+    for kind in crate::event::Kind::ALL {
+        let kind = format!("`{}`", kind.as_str());
+        assert!(readme.contains(&kind), "{kind}");
+    }
+}
+
+#[test]
 fn a_report_survives_the_wire() {
     for (_, status, _) in faults() {
         let report = judged(&status);
