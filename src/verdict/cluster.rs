@@ -36,7 +36,7 @@ impl Findings<'_> {
     }
 
     fn not_quorate(&mut self, cluster: &ClusterStatus) {
-        let absent: Vec<&MemberStatus> = cluster.absent().collect();
+        let absent: Vec<&MemberStatus> = absent(cluster).collect();
         let names = names(absent.iter().map(|m| m.label()));
         let (total, quorum) = (cluster.total_votes, cluster.quorum);
         let mut summary = format!("no quorum: {total} of {quorum} votes needed");
@@ -86,7 +86,7 @@ impl Findings<'_> {
     /// Nodes that are no members: why, as far as the links tell.
     fn absent(&mut self, cluster: &ClusterStatus) {
         let (mut heard, mut silent, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-        for m in cluster.absent() {
+        for m in absent(cluster) {
             let links = self.links_to(m.nodeid);
             if links.iter().any(|l| l.connected) {
                 heard.push(m);
@@ -236,6 +236,11 @@ impl Findings<'_> {
         }
         verdict
     }
+}
+
+/// The other nodes that are no members. This node is one of its own ring, whatever else is said.
+fn absent(cluster: &ClusterStatus) -> impl Iterator<Item = &MemberStatus> {
+    cluster.absent().filter(|m| !m.local)
 }
 
 /// Why somebody is no member.

@@ -78,11 +78,12 @@ impl Findings<'_> {
         let recent = self.now.0.saturating_sub(exit.at.0) < NEWS;
         let settled = self.running() && self.status.is_quorate_member();
         let away = matches!(service.state, ServiceState::Backoff | ServiceState::Failed);
-        let again = service.restarts >= 1;
+        // A run that was stable is no part of a loop, whatever happened days ago.
+        let again = service.restarts >= 1 && exit.ran_ms < YOUNG;
         if exit.hung && (away || recent && !settled) {
             self.hung();
         }
-        if again && (away || recent && service.restarts >= 2 && exit.ran_ms < YOUNG) {
+        if again && (away || recent && service.restarts >= 2) {
             let verdict = Verdict::new(
                 "crash-loop",
                 Severity::Err,

@@ -159,6 +159,8 @@ fn an_old_death_is_no_news() {
     );
     assert!(judged(&healed(9, 90_000, false)).ok);
     assert_eq!(judged(&healed(2, 5_000, false)).first(), "crash-loop");
+    let stable = edit(base().died("x", 9), |s| exit(s).ran_ms = 300_000_000);
+    assert_eq!(judged(&stable).first(), "died", "once, after days");
     // Days later the others die.
     let later = healed(1, 300_000_000, true)
         .without(2, MemberState::Left)
