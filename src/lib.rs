@@ -12,6 +12,7 @@
 //! F1  sys/      all unsafe code and all OS calls: procfs spawn pidfd signal daemon pidfile file sock …;
 //!               corosync/: the typed client of its libraries
 //! F2  event  policy  wire  journal  persist    queues, restart policy, protocol; files of our own
+//!     verdict   what is wrong and what to do, from a status: pure
 //! F3  driver/   mod (the traits)  corosync/{model,parse,render,validate,authkey: pure;
 //!               store: take-over and drift; process, output, exit, shm; service: the monitor's half}
 //!               table (the only file that names all drivers)
@@ -50,4 +51,5 @@ pub mod policy;
 pub mod service;
 pub mod sys;
 pub mod types;
+pub mod verdict;
 pub mod wire;

@@ -1,7 +1,7 @@
 //! Small types that every floor shares: time and ids that cannot be swapped for one another.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A moment of `CLOCK_MONOTONIC`, in nanoseconds. Pure code gets it as an argument.
@@ -73,5 +73,51 @@ pub struct ConfigVersion(pub u64);
 impl fmt::Display for ConfigVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// A length of time, in its two largest units: `2 m 5 s`.
+#[must_use]
+pub fn span(ms: u64) -> String {
+    let s = ms / 1000;
+    let units = [
+        (s / 86_400, "d"),
+        (s / 3600 % 24, "h"),
+        (s / 60 % 60, "m"),
+        (s % 60, "s"),
+    ];
+    let Some(first) = units.iter().position(|u| u.0 > 0) else {
+        return if ms > 0 {
+            format!("{ms} ms")
+        } else {
+            "0 s".to_owned()
+        };
+    };
+    let mut text = String::new();
+    for (n, unit) in units.iter().skip(first).take(2).filter(|u| u.0 > 0) {
+        let gap = if text.is_empty() { "" } else { " " };
+        // Writing to a String does not fail.
+        let _ = write!(text, "{gap}{n} {unit}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        for (ms, text) in [
+            (0, "0 s"),
+            (120, "120 ms"),
+            (59_999, "59 s"),
+            (125_000, "2 m 5 s"),
+            (3_600_000, "1 h"),
+            (90_061_000, "1 d 1 h"),
+            (86_400_000 + 5000, "1 d"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
     }
 }

@@ -4,9 +4,13 @@
 
 mod cluster;
 mod config;
+mod page;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use cluster::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
 pub use config::{ChangeReport, CheckReport, DiffReport, HistoryEntry, HistoryPage, WireFinding};
+pub use page::{EventsPage, lagged_line};
 
 use crate::error::{Error, Kind};
 use crate::types::{ConfigVersion, NodeId, Pid, WallMs};
@@ -40,6 +44,9 @@ pub enum Request {
     /// The [`Status`].
     #[serde(rename = "status")]
     Status,
+    /// What is wrong, and what to do: a [`crate::verdict::Report`].
+    #[serde(rename = "why")]
+    Why,
     /// End a hold and start corosync. Succeeds if it runs already.
     #[serde(rename = "start")]
     Start {
@@ -404,19 +411,6 @@ pub struct DegradedItem {
     pub since: WallMs,
     /// One line for people.
     pub detail: String,
-}
-
-/// Journaled events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EventsPage {
-    /// The oldest number that the journal still has; 0 if it has none.
-    pub first: u64,
-    /// The number of the newest event.
-    pub last: u64,
-    /// Whether events after `since` are gone: go on from `first`.
-    pub gone: bool,
-    /// The events, oldest first.
-    pub events: Vec<Value>,
 }
 
 #[cfg(test)]

@@ -204,6 +204,14 @@ impl Client {
         }))
     }
 
+    /// Takes an event that is here already; false if there is none.
+    ///
+    /// # Errors
+    /// The daemon goes away.
+    pub fn waiting(&mut self) -> Result<bool> {
+        Ok(self.rest.contains(&b'\n') && self.news(None)?.is_some())
+    }
+
     /// The next line without its newline; `None` if it is not whole before the deadline.
     fn line(&mut self, deadline: Option<Instant>) -> Result<Option<Vec<u8>>> {
         let mut scanned = 0;

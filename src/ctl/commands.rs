@@ -32,8 +32,18 @@ pub enum Verb {
     Status {
         /// Refresh on every event.
         watch: bool,
-        /// Wait so long for corosync to run.
+        /// Wait so long for the node to be a quorate member.
         wait: Option<Duration>,
+        /// As the daemon sends it.
+        json: bool,
+    },
+    /// `why`
+    Why {
+        /// As the daemon sends it.
+        json: bool,
+    },
+    /// `link list`
+    LinkList {
         /// As the daemon sends it.
         json: bool,
     },
@@ -146,6 +156,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
             },
             None => Verb::ConfigShow { json: false },
         },
+        "why" => Verb::Why { json },
+        "link" => Verb::LinkList {
+            json: m.subcommand().is_some_and(|(_, m)| m.get_flag("json")),
+        },
         "key" => Verb::KeyFingerprint {
             json: m.subcommand().is_some_and(|(_, m)| m.get_flag("json")),
         },
@@ -248,9 +262,16 @@ pub fn command() -> Command {
                     .conflicts_with("wait"),
                 )
                 .arg(
-                    wait()
-                        .value_parser(read_seconds)
-                        .help("Wait until corosync runs, at most so long [alone: 60]"),
+                    wait().value_parser(read_seconds).help(
+                        "Wait until this node is a quorate member, at most so long [alone: 60]",
+                    ),
+                )
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("why")
+                .about(
+                    "Says what is wrong, why, and what to do; exits with 0 if nothing is, else 1",
                 )
                 .arg(json()),
         )
@@ -303,6 +324,17 @@ pub fn command() -> Command {
                 .subcommands(change::verbs()),
         )
         .subcommand(
+            Command::new("link")
+                .about("The links to the other nodes")
+                .subcommand_required(true)
+                .disable_help_subcommand(true)
+                .subcommand(
+                    Command::new("list")
+                        .about("Shows every link: connected, MTU, latency, how often it went down")
+                        .arg(json()),
+                ),
+        )
+        .subcommand(
             Command::new("key")
                 .about("The cluster's key")
                 .subcommand_required(true)
@@ -315,9 +347,9 @@ pub fn command() -> Command {
         )
 }
 
-const STATUS_CODES: &str = "Exit codes: 0 corosync runs; 150 STANDALONE; 151 starting, stopping, \
-about to be started again, or running but degraded; 1 clusmgr is dead and left its pid file; \
-3 clusmgr does not run; 4 unknown (no permission, no answer in time).";
+const STATUS_CODES: &str = "Exit codes: 0 a quorate member, and nothing degraded; 150 STANDALONE; \
+151 running but not quorate or degraded, or starting, stopping, about to be started again; 1 clusmgr \
+is dead and left its pid file; 3 clusmgr does not run; 4 unknown (no permission, no answer in time).";
 
 /// clap says it in several paragraphs; logs and scripts want one line.
 fn stop(e: &clap::Error) -> Stop {
@@ -338,116 +370,5 @@ fn stop(e: &clap::Error) -> Stop {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn read(line: &str) -> Result<Cli, Stop> {
-        parse(line.split(' ').map(OsString::from))
-    }
-
-    fn usage(line: &str) -> String {
-        match read(line) {
-            Err(Stop::Usage(text)) => text,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_command_line_has_no_contradiction() {
-        command().debug_assert();
-    }
-
-    #[test]
-    fn every_verb_with_its_defaults() {
-        let cli = read("clusmgrctl status").unwrap();
-        assert_eq!(cli.socket, PathBuf::from(SOCKET));
-        assert_eq!(cli.timeout, Duration::from_secs(10));
-        let s = Duration::from_secs;
-        let act = |action, wait| Verb::Act {
-            action,
-            runtime: false,
-            wait,
-        };
-        let runtime = |action, wait| Verb::Act {
-            action,
-            runtime: true,
-            wait,
-        };
-        let status = |watch, wait, json| Verb::Status { watch, wait, json };
-        for (line, verb) in [
-            ("status", status(false, None, false)),
-            ("status --watch --json", status(true, None, true)),
-            ("status --wait", status(false, Some(s(60)), false)),
-            ("status --wait=5", status(false, Some(s(5)), false)),
-            ("start", act(Action::Start, s(10))),
-            ("start --timeout 3", act(Action::Start, s(3))),
-            ("start --wait", act(Action::Start, s(60))),
-            ("start --no-wait", act(Action::Start, s(0))),
-            ("stop", act(Action::Stop, s(20))),
-            ("stop --runtime", runtime(Action::Stop, s(20))),
-            ("start --runtime --wait=9", runtime(Action::Start, s(9))),
-            ("restart --wait=7", act(Action::Restart, s(7))),
-            (
-                "events -f --since 5",
-                Verb::Events {
-                    follow: true,
-                    since: Some(5),
-                    json: false,
-                },
-            ),
-            ("config show --json", Verb::ConfigShow { json: true }),
-            (
-                "config check /x",
-                Verb::ConfigCheck {
-                    file: Some("/x".into()),
-                    json: false,
-                },
-            ),
-            ("key fingerprint", Verb::KeyFingerprint { json: false }),
-        ] {
-            let cli = read(&format!("clusmgrctl {line}")).unwrap();
-            assert_eq!(cli.verb, verb, "{line}");
-        }
-        let cli = read("clusmgrctl config show --socket /s").unwrap();
-        assert_eq!(cli.socket, PathBuf::from("/s"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_in_one_line_with_a_suggestion() {
-        for (line, part) in [
-            ("clusmgrctl statsu", "'status'"),
-            ("clusmgrctl status --jsno", "'--json'"),
-            ("clusmgrctl", "subcommand"),
-            ("clusmgrctl config", "show, check"),
-            ("clusmgrctl start --wait=601", "at most 600 seconds"),
-            ("clusmgrctl start --wait=0", "seconds above 0"),
-            ("clusmgrctl restart --runtime", "'--runtime'"),
-            ("clusmgrctl --timeout nan status", "seconds above 0"),
-            ("clusmgrctl events --since -1", "-1"),
-            ("clusmgrctl status --watch --wait", "cannot be used with"),
-            ("clusmgrctl status now", "'now'"),
-        ] {
-            let text = usage(line);
-            assert!(text.contains(part), "{line}: {text}");
-            assert!(!text.contains('\n') && !text.contains("  "), "{text}");
-            assert!(text.ends_with("; see clusmgrctl --help"), "{text}");
-        }
-        assert_eq!(
-            usage("clusmgrctl eventz"),
-            "unrecognized subcommand 'eventz'; tip: a similar subcommand exists: 'events'; \
-             see clusmgrctl --help"
-        );
-    }
-
-    #[test]
-    fn help_is_no_error() {
-        let Err(Stop::Show(text)) = read("clusmgrctl --help") else {
-            panic!("no help");
-        };
-        assert!(
-            text.contains("fingerprint") || text.contains("key"),
-            "{text}"
-        );
-    }
-}
+#[path = "commands_tests.rs"]
+mod tests;

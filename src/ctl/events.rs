@@ -7,7 +7,7 @@ use super::text::clean;
 use super::{complain, connect, retry_before};
 use crate::event::Severity;
 use crate::sys::term::local_time;
-use crate::wire::{EventsPage, Request};
+use crate::wire::{EventsPage, Request, lagged_line};
 use serde_json::Value;
 
 /// How many events are shown if none was named to begin with.
@@ -53,7 +53,18 @@ fn after(client: &mut Client, out: &Out, mut seen: u64, json: bool) -> Result<u6
     loop {
         let page = page(client, seen)?;
         if page.gone {
-            gone(seen.saturating_add(1), page.first);
+            // Where the journal has none at all, it goes on with what is to come.
+            let next = match page.first {
+                0 => page.last.saturating_add(1),
+                first => first,
+            };
+            gone(out, seen.saturating_add(1), next, json)?;
+            seen = seen.max(next.saturating_sub(1));
+        } else if seen > page.last {
+            complain(&format!(
+                "read events: number {seen} was not used yet, the newest is {}",
+                page.last
+            ));
         }
         // The newest number where the journal is empty, and not less: the daemon would otherwise
         // say at once that they are gone.
@@ -128,7 +139,7 @@ fn stream(
                 *seen = number(&event).unwrap_or(*seen);
             }
             Some(News::Lagged(from, next)) => {
-                gone(from, next);
+                gone(out, from, next, json)?;
                 *seen = next.saturating_sub(1);
             }
             None => {}
@@ -136,11 +147,16 @@ fn stream(
     }
 }
 
-fn gone(from: u64, next: u64) {
+/// Says which events are lost, and where it goes on; to a program as the daemon would.
+fn gone(out: &Out, from: u64, next: u64, json: bool) -> Result<()> {
+    if json {
+        return out.print(&format!("{}\n", lagged_line(from, next)));
+    }
     complain(&format!(
         "read events: those from {from} to {} are gone; it goes on with {next}",
         next.saturating_sub(1)
     ));
+    Ok(())
 }
 
 /// An event as a line: as it came, or in words.

@@ -6,12 +6,15 @@
 pub mod change;
 mod check;
 pub mod client;
+mod cluster;
 pub mod commands;
 mod events;
+mod link;
 pub mod output;
 mod status;
 pub mod text;
 mod watch;
+mod why;
 
 use crate::error::{Error, Kind};
 use crate::wire::{Request, ServiceState, Status};
@@ -45,6 +48,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match &cli.verb {
         Verb::Status { watch, wait, json } => status::run(&cli, &out, *watch, *wait, *json),
+        Verb::Why { json } => why::run(&cli, &out, *json),
+        Verb::LinkList { json } => link::run(&cli, &out, *json),
         Verb::Act {
             action,
             runtime,
@@ -101,7 +106,7 @@ fn act(cli: &Cli, out: &Out, action: Action, runtime: bool, wait: Duration) -> R
     let status: Status =
         serde_json::from_value(value).map_err(|e| Error::new("read", "the daemon's answer", e))?;
     if wait.is_zero() && status.service.state != wanted {
-        out.print("clusmgr has the order; clusmgrctl status --wait tells what comes of it\n")?;
+        out.print("clusmgr has the order; clusmgrctl status --watch shows what comes of it\n")?;
         return Ok(0);
     }
     out.print(&format!(

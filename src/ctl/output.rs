@@ -1,11 +1,13 @@
 //! The status in words, for one who has not read the manual.
 
 use super::client::{Fail, Result};
-use super::text::{self, Colour, clean, paint, span, wrap};
+use super::cluster;
+use super::text::{self, Colour, clean, paint, wrap};
 use crate::error::Error;
 use crate::sys::term;
-use crate::types::WallMs;
-use crate::wire::{LastExit, Mode, Reason, ServiceState, Status};
+use crate::types::{WallMs, span};
+use crate::verdict::{code_of, judge_at, remedy};
+use crate::wire::{DegradedItem, LastExit, Mode, Reason, ServiceState, Status};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 
@@ -92,10 +94,10 @@ impl Out {
 /// The exit code of `status`.
 #[must_use]
 pub fn exit_code(status: &Status) -> u8 {
-    match (status.mode, status.service.state) {
-        (Mode::Standalone, _) => 150,
-        (Mode::Cluster, ServiceState::Running) if status.degraded.is_empty() => 0,
-        (Mode::Cluster, _) => 151,
+    match status.mode {
+        Mode::Standalone => 150,
+        Mode::Cluster if status.is_quorate_member() && status.degraded.is_empty() => 0,
+        Mode::Cluster => 151,
     }
 }
 
@@ -127,7 +129,19 @@ fn sentence(status: &Status, view: &View) -> String {
         ServiceState::Stopped => format!("corosync is stopped since {since}"),
         ServiceState::Failed => format!("corosync has failed since {since}"),
     };
-    format!("{name} is in CLUSTER mode: {does}.")
+    let cluster = status.cluster.as_ref();
+    match cluster.filter(|_| service.state == ServiceState::Running) {
+        None => format!("{name} is in CLUSTER mode: {does}."),
+        Some(c) => {
+            let quorum = if c.quorate {
+                "and quorate"
+            } else {
+                "but NOT quorate"
+            };
+            let (here, all) = (c.present(), c.members.len());
+            format!("{name} is in CLUSTER mode {quorum}, with {here} of {all} nodes: {does}.")
+        }
+    }
 }
 
 fn why(reason: Reason) -> &'static str {
@@ -140,35 +154,32 @@ fn why(reason: Reason) -> &'static str {
     }
 }
 
-fn remedy(reason: Reason) -> &'static str {
+/// The word that the advice for a mode is found by.
+fn word_of(reason: Reason) -> &'static str {
     match reason {
-        Reason::Unconfigured => {
-            "write corosync.conf and, unless crypto is none, the authkey; corosync is then started"
-        }
-        Reason::Held => "clusmgrctl start ends the hold",
-        Reason::BadConfig => {
-            "clusmgrctl config check says what is wrong; when the file changes, clusmgr tries again"
-        }
-        Reason::StartFailed => {
-            "see the last exit; clusmgr tries again by itself, clusmgrctl start does so at once"
-        }
-        Reason::NoBinary => {
-            "install corosync, or name the program with clusmgr's flag --corosync-bin"
-        }
+        Reason::Unconfigured => "not-configured",
+        Reason::StartFailed => "crash-loop",
+        other => other.as_str(),
     }
 }
 
-/// What helps against a degraded state; the word is the daemon's.
-fn remedy_for(degraded: &str) -> &'static str {
-    match degraded {
-        "drift" => {
-            "check it with clusmgrctl config check; send clusmgr a HUP to take it in, or put the old \
-             file back"
-        }
-        "key-drift" => "compare clusmgrctl key fingerprint on all nodes; put the right key back",
-        _ => "see clusmgrctl events",
-    }
+/// What helps, in one sentence.
+fn remedy_for(word: &str) -> String {
+    remedy(word).join("; ")
 }
+
+/// Verdicts that other parts of the status show already.
+const SHOWN: &[&str] = &[
+    "healthy",
+    "starting",
+    "not-configured",
+    "held",
+    "no-binary",
+    "bad-config",
+    "died",
+    "drift",
+    "key-drift",
+];
 
 /// The status, with its newline; no line is wider than the view.
 #[must_use]
@@ -176,6 +187,7 @@ pub fn status(status: &Status, view: &View) -> String {
     let colour = match exit_code(status) {
         0 => Colour::Green,
         150 if status.mode_reason != Some(Reason::Held) => Colour::Red,
+        _ if status.cluster.as_ref().is_some_and(|c| !c.quorate) => Colour::Red,
         _ => Colour::Yellow,
     };
     let mut page = Page {
@@ -190,16 +202,12 @@ pub fn status(status: &Status, view: &View) -> String {
         if let Some(detail) = &status.mode_detail {
             page.row("because", &clean(detail));
         }
-        page.row("what to do", remedy(reason));
+        page.row("what to do", &remedy_for(word_of(reason)));
     }
+    page.cluster(status);
+    page.troubles(status);
     page.service(status);
     page.configuration(status);
-    for item in &status.degraded {
-        let (reason, detail) = (clean(&item.reason), clean(&item.detail));
-        let since = when(item.since, view);
-        page.marked("degraded", &format!("{reason}: {detail}, since {since}"));
-        page.row("  what to do", remedy_for(&item.reason));
-    }
     let (version, driver) = (clean(&status.version), clean(&status.driver));
     page.row(
         "clusmgr",
@@ -239,6 +247,52 @@ impl Page<'_> {
             self.line(&format!("{head}{line}"));
             head = " ".repeat(LABEL);
         }
+    }
+
+    fn cluster(&mut self, status: &Status) {
+        let running = status.service.state == ServiceState::Running;
+        match &status.cluster {
+            None if running => self.row("cluster", "not known: corosync has not told about it yet"),
+            None => {}
+            Some(cluster) => {
+                for (label, text, mark) in cluster::rows(status) {
+                    self.labelled(label, &text, mark);
+                }
+                self.line("");
+                for line in cluster::members(cluster, self.view) {
+                    self.line(&format!("    {line}"));
+                }
+                self.line("");
+            }
+        }
+    }
+
+    /// What is degraded, and what else is wrong that no other part shows: the worst first.
+    fn troubles(&mut self, status: &Status) {
+        let before = self.text.len();
+        let mut left: Vec<&DegradedItem> = status.degraded.iter().collect();
+        for verdict in judge_at(status, self.view.now).verdicts {
+            let of_it = |d: &&DegradedItem| code_of(&d.reason) == verdict.code;
+            let (its, others): (Vec<_>, Vec<_>) = left.into_iter().partition(of_it);
+            left = others;
+            let alone = status.mode == Mode::Standalone && verdict.code == "crash-loop";
+            if its.is_empty() && !alone && !SHOWN.contains(&verdict.code.as_str()) {
+                self.marked("problem", &clean(&verdict.summary));
+                self.row("  what to do", &clean(&verdict.what_to_do.join("; ")));
+            }
+            its.into_iter().for_each(|item| self.degraded(item));
+        }
+        left.into_iter().for_each(|item| self.degraded(item));
+        if self.text.len() > before && status.cluster.is_some() {
+            self.line("");
+        }
+    }
+
+    fn degraded(&mut self, item: &DegradedItem) {
+        let (reason, detail) = (clean(&item.reason), clean(&item.detail));
+        let since = when(item.since, self.view);
+        self.marked("degraded", &format!("{reason}: {detail}, since {since}"));
+        self.row("  what to do", &remedy_for(&item.reason));
     }
 
     fn service(&mut self, status: &Status) {

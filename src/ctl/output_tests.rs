@@ -1,10 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::types::{ConfigVersion, NodeId, Pid};
-use crate::wire::{ConfigStatus, DegradedItem, KeyStatus, NodeStatus, ServiceStatus};
-
-const NOW: u64 = 1_000_000_000;
+use crate::types::Pid;
+use crate::wire::sample::{NOW, healthy};
+use crate::wire::{DegradedItem, MemberState};
 
 fn view(ago: bool) -> View {
     View {
@@ -17,46 +16,9 @@ fn view(ago: bool) -> View {
     }
 }
 
+/// Of one node, by itself.
 fn running() -> Status {
-    Status {
-        schema: 1,
-        version: "0.1.0".to_owned(),
-        node: NodeStatus {
-            name: "n1".to_owned(),
-            nodeid: Some(NodeId(1)),
-        },
-        mode: Mode::Cluster,
-        mode_reason: None,
-        mode_detail: None,
-        driver: "corosync".to_owned(),
-        daemon_pid: Pid(99),
-        service: ServiceStatus {
-            state: ServiceState::Running,
-            pid: Some(Pid(123)),
-            adopted: false,
-            since: WallMs(NOW - 125_000),
-            restarts: 0,
-            last_exit: None,
-            next_retry_ms: None,
-            hold: false,
-            hold_until_boot: false,
-        },
-        cluster: None,
-        links: Vec::new(),
-        config: ConfigStatus {
-            path: "/etc/corosync/corosync.conf".to_owned(),
-            version: Some(ConfigVersion(7)),
-            sha256: Some("0123456789abcdef".repeat(4)),
-            drift: false,
-        },
-        key: KeyStatus {
-            path: Some("/etc/corosync/authkey".to_owned()),
-            fingerprint: Some("ab12cd34".to_owned()),
-            drift: false,
-        },
-        degraded: Vec::new(),
-        last_event: 42,
-    }
+    healthy(1, 0)
 }
 
 /// Everything that can be wrong at once, and all of it long.
@@ -64,6 +26,7 @@ fn troubled() -> Status {
     let mut s = running();
     s.mode = Mode::Standalone;
     s.mode_reason = Some(Reason::StartFailed);
+    s.cluster = None;
     s.mode_detail = Some("5 unstable runs died within 60 s; ".repeat(5));
     s.service.state = ServiceState::Failed;
     s.service.pid = None;
@@ -96,10 +59,19 @@ fn troubled() -> Status {
 #[test]
 fn a_node_that_does_well_looks_like_this() {
     assert_eq!(
-        status(&running(), &view(true)),
+        status(&healthy(3, 2), &view(true)),
         "\
-n1 is in CLUSTER mode: corosync runs (pid 123) since 2026-01-31 @00999875,
-2 m 5 s ago.
+n1 is in CLUSTER mode and quorate, with 3 of 3 nodes: corosync runs (pid 123)
+since 2026-01-31 @00999875, 2 m 5 s ago.
+
+  cluster        pair, quorate: 3 of 3 votes, 2 needed
+  ring           1.2c, runs with config version 7
+  links          all 4 connected
+
+    name  nodeid  state    votes  config version
+    n1         1  member       1               7  this node
+    n2         2  member       1               7
+    n3         3  member       1               7
 
   corosync       running, pid 123, started by clusmgr, since
                  2026-01-31 @00999875, 2 m 5 s ago
@@ -121,7 +93,7 @@ n1 is in STANDALONE mode: corosync could not be started or died too often.
                  60 s; ";
     assert!(text.starts_with(start), "{text}");
     for part in [
-        "\n  what to do     see the last exit; clusmgr tries again by itself, clusmgrctl\n",
+        "\n  what to do     look at the last lines of its output, and at corosync's own\n",
         "\n  corosync       failed, since 2026-01-31 @00999875\n",
         "\n  restarts       5 since clusmgr was started\n",
         "\n  last exit      killed by signal 9 (SIGKILL), at 2026-01-31 @00999995, after\n",
@@ -130,7 +102,7 @@ n1 is in STANDALONE mode: corosync could not be started or died too often.
         "\n    drift        the file differs from what clusmgr last wrote\n",
         "\n    drift        the key differs from what clusmgr last wrote\n",
         "\n  degraded       drift: /etc/corosync/corosync.conf differs from what",
-        "\n    what to do   check it with clusmgrctl config check; send clusmgr a HUP to\n",
+        "\n    what to do   clusmgrctl config diff shows the difference; clusmgrctl config\n",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
@@ -142,12 +114,22 @@ fn no_line_is_wider_than_the_view() {
     let mut s = troubled();
     s.node.name = "a-host-name-that-is-longer-than-anybody-likes".repeat(2);
     s.config.path = "/a/path/".repeat(20);
+    let mut many = healthy(16, 8);
+    many.links.iter_mut().for_each(|l| l.connected = false);
+    for m in &mut many.cluster.as_mut().unwrap().members {
+        m.name = format!("{}-with-a-long-name", m.name).repeat(3);
+        m.nodeid.0 += 4_000_000_000;
+        m.state = MemberState::Missing;
+    }
     for width in [40, 80, 100] {
         let view = View {
             width,
             ..view(true)
         };
-        for line in status(&s, &view).lines() {
+        for line in [&s, &many].iter().flat_map(|s| {
+            let text = status(s, &view);
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        }) {
             assert!(line.chars().count() <= width, "{width}: {line}");
         }
     }
@@ -155,6 +137,16 @@ fn no_line_is_wider_than_the_view() {
 
 #[test]
 fn colours_change_no_word_and_appear_only_if_wanted() {
+    let lost = healthy(3, 1).without(2, MemberState::Left);
+    let lost = status(
+        &lost,
+        &View {
+            colour: true,
+            ..view(false)
+        },
+    );
+    let row = "\x1b[1;33mn2         2  left         1               7\x1b[0m";
+    assert!(lost.contains(row), "{lost}");
     let plain = status(&troubled(), &view(false));
     let coloured = View {
         colour: true,
@@ -216,4 +208,80 @@ fn every_state_has_a_sentence_and_an_exit_code() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 11, "two states share a sentence: {all:#?}");
+}
+
+#[test]
+fn without_quorum_it_says_who_is_missing_before_anything_else() {
+    let s = healthy(3, 1)
+        .without(2, MemberState::Missing)
+        .without(3, MemberState::Left)
+        .degraded("shm-full");
+    let text = status(&s, &view(true));
+    let start = "\
+n1 is in CLUSTER mode but NOT quorate, with 1 of 3 nodes: corosync runs (pid
+123) since 2026-01-31 @00999875, 2 m 5 s ago.
+
+  cluster        pair, NOT quorate: 1 of 3 votes, 2 needed
+  ring           1.2c, runs with config version 7
+  links          0 of 2 connected, 2 down
+                 n2: no member, and no link works
+                 n3: no member, and no link works
+
+    name  nodeid  state    votes  config version
+    n1         1  member       1               7  this node
+    n2         2  missing      1               7
+    n3         3  left         1               7
+
+  problem        no quorum: 1 of 2 votes needed; n2 and n3 missing
+    what to do   bring the missing nodes back: see that they have power and that
+";
+    assert!(text.starts_with(start), "{text}");
+    assert_eq!(exit_code(&s), 151);
+    let (problem, degraded) = (text.find("  problem"), text.find("  degraded"));
+    assert!(problem < degraded && degraded.is_some(), "{text}");
+}
+
+#[test]
+fn sixteen_nodes_are_a_table_and_their_odd_links_a_few_lines() {
+    let mut s = healthy(16, 2)
+        .without(3, MemberState::Left)
+        .degraded("link-flapping");
+    for l in s.links.iter_mut().filter(|l| l.link == 1) {
+        l.connected = false;
+    }
+    let (flaps, name) = (&mut s.links[0], "n2.a-long-domain.example.org");
+    (flaps.flapping, flaps.down_count) = (true, 40);
+    s.cluster.as_mut().unwrap().members[1].name = name.to_owned();
+    let text = status(&s, &view(true));
+    for part in [
+        "\n  links          14 of 30 connected, 16 down\n",
+        "\n                 n3: no member, and no link works\n",
+        "\n                 link 1: down to every node\n",
+        "\n                 link 0 to n2: flaps, went down 40 times\n",
+        "\n    n2.a-long-domain.ex…       2  member       1               7\n",
+        "\n    n16                       16  member       1               7\n",
+        "\n  problem        link 1 to every node down; another link still works\n",
+        "\n  degraded       link-flapping: ",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(text.lines().count() < 48, "{text}");
+    for (n, l) in s.links.iter_mut().enumerate() {
+        l.connected = n % 3 == 0;
+    }
+    let text = status(&s, &view(true));
+    assert!(text.contains(" more: see clusmgrctl link list"), "{text}");
+}
+
+#[test]
+fn a_corosync_that_says_nothing_of_the_cluster_is_not_called_a_member() {
+    let mut s = healthy(3, 2);
+    s.cluster = None;
+    let text = status(&s, &view(false));
+    assert!(
+        text.starts_with("n1 is in CLUSTER mode: corosync runs"),
+        "{text}"
+    );
+    assert!(text.contains("\n  cluster        not known: "), "{text}");
+    assert_eq!(exit_code(&s), 151);
 }

@@ -5,12 +5,18 @@ use super::commands::Cli;
 use super::output::{self, Out};
 use super::{complain, connect, retry_before, watch};
 use crate::error::{Error, Kind};
+use crate::event::Severity;
 use crate::sys::pidfile::{self, Holder};
 use crate::types::Pid;
-use crate::wire::{STATUS_SCHEMA, ServiceState, Status};
+use crate::verdict::Verdict;
+use crate::wire::{STATUS_SCHEMA, Status};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// How long to go without a look at the status where no event comes: it may have changed by something
+/// that is no event.
+const SAFETY: Duration = Duration::from_secs(10);
 
 /// Unknown: no permission, no answer.
 const UNKNOWN: u8 = 4;
@@ -26,7 +32,7 @@ pub(super) fn run(
     let done = if watch {
         watch::run(cli, out, json)
     } else if let Some(wait) = wait {
-        wait_running(cli, out, wait, json)
+        wait_quorate(cli, out, wait, json)
     } else {
         once(cli, out, json)
     };
@@ -65,7 +71,7 @@ fn once(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
 
 /// What the pid file says of a daemon that nobody reaches.
 #[derive(Debug, PartialEq, Eq)]
-struct Dead {
+pub(super) struct Dead {
     found: Found,
     pid_file: String,
 }
@@ -82,7 +88,7 @@ enum Found {
 
 impl Dead {
     /// Looks at the pid file beside a socket.
-    fn look(socket: &Path) -> Result<Dead> {
+    pub(super) fn look(socket: &Path) -> Result<Dead> {
         let path = socket.with_file_name("clusmgr.pid");
         let found = match pidfile::holder(&path)? {
             Holder::Process(pid) => Found::Held(Some(pid)),
@@ -132,6 +138,27 @@ impl Dead {
         }
     }
 
+    /// The same as a verdict, for `why`.
+    pub(super) fn verdict(&self) -> Verdict {
+        let code = match self.found {
+            Found::Nothing => "no-clusmgr",
+            Found::Stale(_) => "clusmgr-dead",
+            Found::Held(_) => "clusmgr-deaf",
+        };
+        let words = self.words().replace("\nwith --socket", " with --socket");
+        let mut lines = words.lines().map(str::to_owned);
+        Verdict {
+            code: code.to_owned(),
+            severity: Severity::Err,
+            summary: lines.next().unwrap_or_default(),
+            what_to_do: lines
+                .clone()
+                .filter_map(|l| l.strip_prefix("What to do: ").map(str::to_owned))
+                .collect(),
+            evidence: lines.filter(|l| !l.starts_with("What to do: ")).collect(),
+        }
+    }
+
     fn json(&self) -> Value {
         let (state, pid) = match &self.found {
             Found::Nothing => ("none", &None),
@@ -146,11 +173,11 @@ impl Dead {
     }
 }
 
-/// Waits until corosync runs, by events.
-fn wait_running(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> {
+/// Waits until this node is a quorate member, by events: the gate for what sits on top.
+fn wait_quorate(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> {
     let deadline = Instant::now() + wait;
     loop {
-        match until_running(cli, deadline) {
+        match until_quorate(cli, deadline) {
             Ok(None) => break,
             Ok(Some((value, status))) => {
                 if json {
@@ -172,32 +199,32 @@ fn wait_running(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> 
         }
     }
     let code = once(cli, out, json);
-    let e = Error::new(
-        "wait for",
-        "corosync",
-        format_args!("it does not run after {} s", wait.as_secs_f64()),
+    let late = format!(
+        "this node is no member of one after {} s",
+        wait.as_secs_f64()
     );
-    complain(
-        &e.hint("see clusmgrctl status and clusmgrctl events")
-            .to_string(),
-    );
+    let e = Error::new("wait for", "a quorate cluster", late);
+    complain(&e.hint("see clusmgrctl why").to_string());
     code
 }
 
-/// The status once corosync runs; `None` if it does not before the deadline.
-fn until_running(cli: &Cli, deadline: Instant) -> Result<Option<(Value, Status)>> {
+/// The status once the node is a quorate member; `None` if it is not before the deadline.
+fn until_quorate(cli: &Cli, deadline: Instant) -> Result<Option<(Value, Status)>> {
     // Subscribed before asking: what happens after the answer is in the subscription.
     let mut events = connect(cli)?;
     events.subscribe(None)?;
     let mut asker = connect(cli)?;
     loop {
         let (value, status) = asker.status()?;
-        if status.service.state == ServiceState::Running {
+        if status.is_quorate_member() {
             return Ok(Some((value, status)));
         }
-        if events.news(Some(deadline))?.is_none() {
+        let look = deadline.min(Instant::now() + SAFETY);
+        if events.news(Some(look))?.is_none() && look == deadline {
             return Ok(None);
         }
+        // What has come meanwhile is in the next answer too.
+        while events.waiting()? {}
     }
 }
 
@@ -222,10 +249,19 @@ mod tests {
         assert_eq!(dead.found, Found::Stale(Some(Pid(4711))));
         assert!(dead.words().contains("dead (pid 4711)"), "{}", dead.words());
         assert_eq!(dead.json()["daemon"]["pid"], 4711);
+        let verdict = dead.verdict();
+        assert_eq!(verdict.code, "clusmgr-dead");
+        assert_eq!(verdict.evidence.len(), 2, "{verdict:?}");
+        assert!(
+            verdict.what_to_do[0].starts_with("start clusmgr"),
+            "{verdict:?}"
+        );
         let held = pidfile::PidFile::take(&pid_file).unwrap();
         let dead = Dead::look(&socket).unwrap();
         assert_eq!(dead.exit_code(), 4);
         assert!(dead.words().starts_with("clusmgr runs"), "{}", dead.words());
+        let verdict = dead.verdict();
+        assert_eq!((verdict.what_to_do.len(), verdict.evidence.len()), (1, 1));
         drop(held);
         assert_eq!(Dead::look(&socket).unwrap().found, Found::Nothing);
     }

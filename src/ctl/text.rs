@@ -1,7 +1,5 @@
 //! Words on a screen: cleaned, wrapped, coloured.
 
-use std::fmt::Write as _;
-
 /// Text of another's with every character replaced that could do something to a terminal, or turn
 /// the text around.
 #[must_use]
@@ -70,32 +68,6 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A length of time, in its two largest units: `2 m 5 s`.
-#[must_use]
-pub fn span(ms: u64) -> String {
-    let s = ms / 1000;
-    let units = [
-        (s / 86_400, "d"),
-        (s / 3600 % 24, "h"),
-        (s / 60 % 60, "m"),
-        (s % 60, "s"),
-    ];
-    let Some(first) = units.iter().position(|u| u.0 > 0) else {
-        return if ms > 0 {
-            format!("{ms} ms")
-        } else {
-            "0 s".to_owned()
-        };
-    };
-    let mut text = String::new();
-    for (n, unit) in units.iter().skip(first).take(2).filter(|u| u.0 > 0) {
-        let gap = if text.is_empty() { "" } else { " " };
-        // Writing to a String does not fail.
-        let _ = write!(text, "{gap}{n} {unit}");
-    }
-    text
-}
-
 /// A colour, where colours are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
@@ -141,20 +113,5 @@ mod tests {
         assert_eq!(wrap("a 123456789012345", 10), ["a", "1234567890", "12345"]);
         assert_eq!(wrap("", 10), [""]);
         assert_eq!(wrap("1234567890 b", 10), ["1234567890", "b"]);
-    }
-
-    #[test]
-    fn spans_have_two_units_at_most() {
-        for (ms, text) in [
-            (0, "0 s"),
-            (120, "120 ms"),
-            (59_999, "59 s"),
-            (125_000, "2 m 5 s"),
-            (3_600_000, "1 h"),
-            (90_061_000, "1 d 1 h"),
-            (86_400_000 + 5000, "1 d"),
-        ] {
-            assert_eq!(span(ms), text);
-        }
     }
 }

@@ -5,6 +5,7 @@ use super::commands::Cli;
 use super::output::{self, Out};
 use super::text::{clean, wrap};
 use super::{connect, retry_before};
+use crate::sys::term;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -60,6 +61,21 @@ fn session(cli: &Cli, screen: &mut Screen<'_>) -> (Result<Infallible>, bool) {
     (end, shown)
 }
 
+/// As much as the screen can hold: what is longer would scroll, and each frame leave a part of the
+/// last one behind.
+fn fitting(text: &str, height: Option<usize>) -> String {
+    // The cursor stands on the line below the last one.
+    let room = height.map_or(usize::MAX, |h| h.saturating_sub(1).max(2));
+    let all = text.lines().count();
+    if all <= room {
+        return text.to_owned();
+    }
+    let mut some: Vec<&str> = text.lines().take(room - 1).collect();
+    let rest = format!("… and {} lines more, for a taller window", all - some.len());
+    some.push(&rest);
+    some.join("\n") + "\n"
+}
+
 struct Screen<'a> {
     out: &'a Out,
     json: bool,
@@ -110,7 +126,21 @@ impl Screen<'_> {
         } else {
             "\x1b[2J"
         };
-        let lines = text.replace('\n', "\x1b[K\n");
+        let lines = fitting(text, term::height(std::io::stdout())).replace('\n', "\x1b[K\n");
         self.out.print(&format!("{clear}\x1b[H{lines}\x1b[J"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_no_taller_than_the_screen() {
+        let text = "1\n2\n3\n4\n5\n";
+        assert_eq!(fitting(text, None), text);
+        assert_eq!(fitting(text, Some(6)), text);
+        let cut = fitting(text, Some(5));
+        assert_eq!(cut, "1\n2\n3\n… and 2 lines more, for a taller window\n");
     }
 }

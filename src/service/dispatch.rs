@@ -3,6 +3,7 @@
 use super::{Command, Hold, Manager};
 use crate::driver::change::{Request as Change, What};
 use crate::error::{Error, Kind, Result};
+use crate::verdict;
 use crate::wire::{Answer, EventsPage, MAX_EVENTS, MAX_LINE, Request, RequestLine, WireError};
 use serde::Serialize;
 use serde_json::Value;
@@ -69,6 +70,7 @@ fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<V
     };
     match request {
         Request::Status => json(&manager.status()),
+        Request::Why => json(&verdict::judge(&manager.status())),
         Request::Start { runtime, wait_ms } => command(Command::Start(hold(*runtime)), *wait_ms),
         Request::Stop { runtime, wait_ms } => command(Command::Stop(hold(*runtime)), *wait_ms),
         Request::Restart { wait_ms } => command(Command::Restart, *wait_ms),

@@ -3,8 +3,8 @@
 use super::conn::{Conn, Over, Slot, would_block};
 use crate::event::{Follow, Hub, Listen};
 use crate::sys::ready::{Want, wait};
-use crate::wire::MAX_EVENTS;
-use serde_json::{Value, json};
+use crate::wire::{MAX_EVENTS, lagged_line};
+use serde_json::Value;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
@@ -85,7 +85,7 @@ fn catch_up(conn: &Conn, hub: &Hub, after: &mut u64) -> Result<(), Over> {
 fn lagged(conn: &Conn, after: &mut u64, next: u64) -> Result<(), Over> {
     let from = *after + 1;
     if next > from {
-        let text = format!("{}\n", json!({"lagged": {"from": from, "next": next}}));
+        let text = format!("{}\n", lagged_line(from, next));
         conn.send(text.as_bytes())?;
         *after = next - 1;
     }

@@ -1,4 +1,4 @@
-//! What a person sees: the width of a terminal, and the wall clock in the zone of the user.
+//! What a person sees: the size of a terminal, and the wall clock in the zone of the user.
 
 #![allow(unsafe_code)]
 
@@ -12,6 +12,15 @@ const YEAR_10000: u64 = 253_402_214_400_000;
 /// Columns of the terminal behind a descriptor (ioctl_tty(2)); `None` if it is none or does not
 /// know.
 pub fn width(fd: impl AsFd) -> Option<usize> {
+    size(fd).map(|s| usize::from(s.ws_col)).filter(|n| *n > 0)
+}
+
+/// Lines of it, likewise.
+pub fn height(fd: impl AsFd) -> Option<usize> {
+    size(fd).map(|s| usize::from(s.ws_row)).filter(|n| *n > 0)
+}
+
+fn size(fd: impl AsFd) -> Option<libc::winsize> {
     let mut size = MaybeUninit::<libc::winsize>::zeroed();
     // SAFETY: the descriptor is open as long as it is borrowed, and TIOCGWINSZ writes at most one
     // winsize to where it is told, which is that large.
@@ -20,8 +29,7 @@ pub fn width(fd: impl AsFd) -> Option<usize> {
         return None;
     }
     // SAFETY: all bytes are zero or written by the kernel, and any bytes are a valid winsize.
-    let columns = unsafe { size.assume_init() }.ws_col;
-    (columns > 0).then_some(usize::from(columns))
+    Some(unsafe { size.assume_init() })
 }
 
 /// `2026-01-31 13:05:09` in the local zone (localtime_r(3)); the number itself for a time after the
@@ -58,8 +66,9 @@ mod tests {
     use std::fs::File;
 
     #[test]
-    fn a_file_has_no_width() {
+    fn a_file_has_no_size() {
         assert_eq!(width(File::open("/dev/null").unwrap()), None);
+        assert_eq!(height(File::open("/dev/null").unwrap()), None);
     }
 
     #[test]

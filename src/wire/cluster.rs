@@ -1,5 +1,6 @@
 //! The cluster as this node sees it.
 
+use super::{Mode, ServiceState, Status};
 use crate::types::{ConfigVersion, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -90,4 +91,59 @@ pub struct LinkStatus {
     pub down_count: u64,
     /// Whether it goes down again and again.
     pub flapping: bool,
+}
+
+impl ClusterStatus {
+    /// Those that are no members, by nodeid.
+    pub fn absent(&self) -> impl Iterator<Item = &MemberStatus> {
+        self.members
+            .iter()
+            .filter(|m| m.state != MemberState::Member)
+    }
+
+    /// How many nodes are members.
+    #[must_use]
+    pub fn present(&self) -> usize {
+        self.members.len() - self.absent().count()
+    }
+}
+
+impl MemberStatus {
+    /// Its name, or else `node 3`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(&self.name, self.nodeid)
+    }
+}
+
+impl LinkStatus {
+    /// The other node's name, or else `node 3`.
+    #[must_use]
+    pub fn node_label(&self) -> String {
+        label(&self.name, self.nodeid)
+    }
+
+    /// `link 1 to n3`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("link {} to {}", self.link, self.node_label())
+    }
+}
+
+fn label(name: &str, nodeid: NodeId) -> String {
+    if name.is_empty() {
+        format!("node {nodeid}")
+    } else {
+        name.to_owned()
+    }
+}
+
+impl Status {
+    /// Whether corosync runs, should run, and has quorum: what sits on top may work.
+    #[must_use]
+    pub fn is_quorate_member(&self) -> bool {
+        self.mode == Mode::Cluster
+            && self.service.state == ServiceState::Running
+            && self.cluster.as_ref().is_some_and(|c| c.quorate)
+    }
 }

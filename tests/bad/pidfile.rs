@@ -90,7 +90,7 @@ fn a_umask_that_takes_everything_away() {
             "umask 077; setsid clusmgr {flags} -R /run/a/clusmgr -s /run/a/clusmgr/s </dev/null >/dev/null 2>&1 &"
         );
         n1.sh(&start).ok();
-        let socket = ["--socket", "/run/a/clusmgr/s", "status", "--wait"];
+        let socket = ["--socket", "/run/a/clusmgr/s", "start", "--wait"];
         until("clusmgr serves", LONG, || {
             (n1.ctl(&socket).code == 0).then_some(())
         });

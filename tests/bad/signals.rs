@@ -15,7 +15,7 @@ fn a_caller_that_ignores_every_signal() {
         );
         n1.sh(&start).ok();
         until("clusmgr serves", LONG, || {
-            (n1.ctl(&["status", "--wait"]).code == 0).then_some(())
+            (n1.ctl(&["start", "--wait"]).code == 0).then_some(())
         });
         let corosync = n1.pid();
         n1.kill("KILL", corosync);

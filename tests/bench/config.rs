@@ -104,7 +104,7 @@ fn apply() {
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while !Command::new("clusmgrctl")
-        .args(["status", "--wait=30"])
+        .args(["start", "--wait=30"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()

@@ -3,10 +3,10 @@
 use clusmgr::error::{Error, Kind, Result};
 use clusmgr::event::{Event, Hub, Note, Severity};
 use clusmgr::service::{Command, LocalService, Manager};
-use clusmgr::types::{Pid, WallMs};
+use clusmgr::types::{ConfigVersion, NodeId, Pid, WallMs};
 use clusmgr::wire::{
-    CheckReport, ConfigStatus, EventsPage, KeyStatus, Mode, NodeStatus, ServiceState,
-    ServiceStatus, Status, WireFinding,
+    CheckReport, ClusterStatus, ConfigStatus, EventsPage, KeyStatus, LinkStatus, MemberState,
+    MemberStatus, Mode, NodeStatus, ServiceState, ServiceStatus, Status, WireFinding,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ pub struct Fake {
     pub hub: Arc<Hub>,
     pub journal: Mutex<Vec<Value>>,
     pub state: Mutex<ServiceState>,
+    /// None: corosync has not told about the cluster.
+    pub quorate: Mutex<Option<bool>>,
     pub commands: Mutex<Vec<(Command, Duration)>>,
 }
 
@@ -34,6 +36,7 @@ impl Fake {
             hub: Arc::new(Hub::new(1000, 0)),
             journal: Mutex::default(),
             state: Mutex::new(ServiceState::Running),
+            quorate: Mutex::new(Some(true)),
             commands: Mutex::default(),
         })
     }
@@ -46,14 +49,62 @@ impl Fake {
         self.hub.publish(seq, value.to_string().into());
     }
 
+    /// Quorum comes or goes, and an event tells so.
+    pub fn quorum(&self, quorate: bool) {
+        *self.quorate.lock() = Some(quorate);
+        self.publish(self.hub.latest() + 1);
+    }
+
     pub fn turn(&self, state: ServiceState) {
         *self.state.lock() = state;
         self.publish(self.hub.latest() + 1);
     }
 }
 
+/// Two nodes, of which the second may be away.
+fn cluster(quorate: bool) -> ClusterStatus {
+    let member = |id: u32| MemberStatus {
+        nodeid: NodeId(id),
+        name: format!("n{id}"),
+        votes: 1,
+        state: match (id, quorate) {
+            (2, false) => MemberState::Left,
+            _ => MemberState::Member,
+        },
+        local: id == 1,
+        config_version: Some(ConfigVersion(3)),
+    };
+    ClusterStatus {
+        name: "made".to_owned(),
+        quorate,
+        expected_votes: 2,
+        total_votes: if quorate { 2 } else { 1 },
+        quorum: 2,
+        members: vec![member(1), member(2)],
+        ..ClusterStatus::default()
+    }
+}
+
+fn link(connected: bool) -> LinkStatus {
+    LinkStatus {
+        nodeid: NodeId(2),
+        name: "n2".to_owned(),
+        link: 0,
+        connected,
+        mtu: 1397,
+        latency_us: 250,
+        down_count: 1,
+        flapping: false,
+    }
+}
+
 impl Manager for Fake {
     fn status(&self) -> Status {
+        let state = *self.state.lock();
+        let quorate = self
+            .quorate
+            .lock()
+            .filter(|_| state == ServiceState::Running);
         Status {
             schema: 1,
             version: "0".to_owned(),
@@ -67,7 +118,7 @@ impl Manager for Fake {
             driver: "fake".to_owned(),
             daemon_pid: Pid(1),
             service: ServiceStatus {
-                state: *self.state.lock(),
+                state,
                 pid: Some(Pid(2)),
                 adopted: false,
                 since: WallMs(0),
@@ -77,8 +128,8 @@ impl Manager for Fake {
                 hold: false,
                 hold_until_boot: false,
             },
-            cluster: None,
-            links: Vec::new(),
+            cluster: quorate.map(cluster),
+            links: quorate.map(link).into_iter().collect(),
             config: ConfigStatus::default(),
             key: KeyStatus::default(),
             degraded: Vec::new(),
@@ -103,7 +154,7 @@ impl Manager for Fake {
         Ok(EventsPage {
             first,
             last: self.hub.latest(),
-            gone: since + 1 < first,
+            gone: self.hub.latest() > since && (first == 0 || since + 1 < first),
             events: after.take(limit).cloned().collect(),
         })
     }

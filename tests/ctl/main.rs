@@ -19,7 +19,9 @@ fn status_has_words_json_and_exit_codes() {
     let (code, out, err) = bed.run("status");
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(
-        out.starts_with("n1 is in CLUSTER mode: corosync runs (pid 2)"),
+        out.starts_with(
+            "n1 is in CLUSTER mode and quorate, with 2 of 2 nodes: corosync runs (pid 2)"
+        ),
         "{out}"
     );
     assert!(!out.contains('\x1b'), "colours without a terminal");
@@ -28,6 +30,76 @@ fn status_has_words_json_and_exit_codes() {
     assert_eq!((code, &value["service"]["pid"]), (0, &json!(2)));
     bed.manager.turn(ServiceState::Backoff);
     assert_eq!(bed.run("status").0, 151);
+    bed.manager.turn(ServiceState::Running);
+    bed.manager.quorum(false);
+    let (code, out, _) = bed.run("status");
+    assert_eq!(code, 151);
+    assert!(
+        out.contains("NOT quorate") && out.contains("n2         2  left"),
+        "{out}"
+    );
+    *bed.manager.quorate.lock() = None;
+    assert_eq!(bed.run("status").0, 151, "not known is not quorate");
+}
+
+#[test]
+fn why_has_one_verdict_and_its_exit_code_says_whether_all_is_well() {
+    let bed = Bed::new();
+    let (code, out, err) = bed.run("why");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("healthy: "), "{out}");
+    bed.manager.quorum(false);
+    let (code, out, _) = bed.run("why");
+    assert_eq!(code, 1);
+    assert!(
+        out.starts_with("not-quorate: no quorum: 1 of 2 votes needed; n2 missing\n"),
+        "{out}"
+    );
+    assert!(out.contains("\n  What to do:\n    - "), "{out}");
+    let (code, out, _) = bed.run("why --json");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["ok"]), (1, &json!(false)));
+    assert_eq!(value["verdicts"][0]["code"], "not-quorate");
+    assert_eq!(value["verdicts"][0]["severity"], "crit");
+}
+
+#[test]
+fn why_knows_a_daemon_that_is_away() {
+    let bed = Bed::dead();
+    let (code, out, err) = bed.run("why");
+    assert_eq!((code, err.as_str()), (1, ""));
+    assert!(
+        out.starts_with("no-clusmgr: clusmgr does not run."),
+        "{out}"
+    );
+    std::fs::write(bed.dir.path().join("clusmgr.pid"), "4711\n").unwrap();
+    let (code, out, _) = bed.run("why --json");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["ok"]), (1, &json!(false)));
+    assert_eq!(value["verdicts"][0]["code"], "clusmgr-dead");
+}
+
+#[test]
+fn links_are_a_table() {
+    let bed = Bed::new();
+    let (code, out, err) = bed.run("link list");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(
+        out.lines().nth(1),
+        Some("n2         2     0  yes         1397    250 us      1")
+    );
+    let (code, out, _) = bed.run("link list --json");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["links"][0]["nodeid"]), (0, &json!(2)));
+    bed.manager.turn(ServiceState::Backoff);
+    let (code, out, _) = bed.run("link list");
+    assert_eq!(
+        (code, out.as_str()),
+        (
+            0,
+            "no links: corosync does not run; see clusmgrctl status\n"
+        )
+    );
 }
 
 #[test]
@@ -51,6 +123,7 @@ fn other_verbs_say_in_one_line_that_there_is_no_daemon() {
         "stop",
         "restart",
         "events",
+        "link list",
         "config show",
         "key fingerprint",
     ] {
@@ -76,7 +149,7 @@ fn a_daemon_that_does_not_answer_is_unknown_after_the_time_out() {
     let (code, _, err) = bed.run("status --wait=0.5 --timeout 0.2");
     assert_eq!(code, 4);
     assert!(
-        err.contains("wait for corosync: it does not run after 0.5 s"),
+        err.contains("wait for a quorate cluster: this node is no member of one after 0.5 s"),
         "{err}"
     );
 }
@@ -145,13 +218,20 @@ fn configuration_and_key() {
 }
 
 #[test]
-fn wait_ends_when_corosync_runs_by_an_event() {
+fn wait_ends_when_the_node_is_a_quorate_member_by_an_event() {
     let bed = Bed::new();
     *bed.manager.state.lock() = ServiceState::Starting;
     let waiting = Running::new(bed.command("status --wait=20"));
     bed.connected(2);
+    *bed.manager.quorate.lock() = None;
     bed.manager.turn(ServiceState::Running);
-    waiting.expect("corosync runs");
+    bed.manager.quorum(false);
+    let early = waiting.lines.recv_timeout(Duration::from_millis(300));
+    assert!(early.is_err(), "{early:?}");
+    let told = std::time::Instant::now();
+    bed.manager.quorum(true);
+    waiting.expect("and quorate, with 2 of 2 nodes: corosync runs");
+    assert!(told.elapsed() < Duration::from_secs(5), "by no event");
     let mut waiting = waiting;
     assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
     *bed.manager.state.lock() = ServiceState::Starting;
@@ -164,11 +244,25 @@ fn wait_ends_when_corosync_runs_by_an_event() {
 }
 
 #[test]
+fn wait_looks_now_and_then_even_if_no_event_comes() {
+    let bed = Bed::new();
+    *bed.manager.quorate.lock() = Some(false);
+    let mut waiting = Running::new(bed.command("status --wait=60"));
+    bed.connected(2);
+    std::thread::sleep(Duration::from_millis(500));
+    *bed.manager.quorate.lock() = Some(true);
+    waiting.expect("and quorate");
+    assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn watch_follows_events_and_outlives_the_daemon() {
     let mut bed = Bed::new();
     let watching = Running::new(bed.command("status --watch"));
     watching.expect("corosync runs");
     bed.connected(2);
+    bed.manager.quorum(false);
+    watching.expect("NOT quorate");
     bed.manager.turn(ServiceState::Backoff);
     watching.expect("corosync died");
     bed.stop();
@@ -210,6 +304,25 @@ fn events_are_the_last_or_all_since_a_number() {
         err,
         "clusmgrctl: read events: those from 5 to 9 are gone; it goes on with 10\n"
     );
+    let (_, out, err) = bed.run("events --since 4 --json");
+    assert_eq!(
+        (out.lines().next(), err.as_str()),
+        (Some(r#"{"lagged":{"from":5,"next":10}}"#), "")
+    );
+    let (code, out, err) = bed.run("events --since 9000");
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert_eq!(
+        err,
+        "clusmgrctl: read events: number 9000 was not used yet, the newest is 5000\n"
+    );
+    let kept = std::mem::take(&mut *bed.manager.journal.lock());
+    let (code, out, err) = bed.run("events --since 4");
+    assert_eq!((code, out.as_str()), (0, ""), "a journal that has none");
+    assert_eq!(
+        err,
+        "clusmgrctl: read events: those from 5 to 5000 are gone; it goes on with 5001\n"
+    );
+    *bed.manager.journal.lock() = kept;
     for seq in 5001..=7500 {
         bed.manager.publish(seq);
     }
@@ -236,6 +349,27 @@ fn following_goes_on_where_it_was_when_the_daemon_returns() {
             .unwrap()
             .contains("event number 3")
     );
+}
+
+#[test]
+fn a_follower_that_asks_for_what_is_gone_is_told_once_where_it_goes_on() {
+    let bed = Bed::new();
+    for seq in 1..=2000 {
+        bed.manager.publish(seq);
+    }
+    // Memory has the last thousand.
+    bed.manager.journal.lock().drain(..1500);
+    let following = Running::new(bed.command("events -f --since 7 --json"));
+    let first = following.lines.recv_timeout(SOON).unwrap();
+    assert_eq!(first, r#"{"lagged":{"from":8,"next":1501}}"#);
+    for seq in 1501..=2000 {
+        let line: Value =
+            serde_json::from_str(&following.lines.recv_timeout(SOON).unwrap()).unwrap();
+        assert_eq!(line["seq"], seq);
+    }
+    bed.connected(1);
+    bed.manager.publish(2001);
+    following.expect("event number 2001");
 }
 
 #[test]

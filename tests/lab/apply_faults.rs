@@ -474,9 +474,17 @@ fn a_key_in_the_configuration_is_seen_nowhere() {
     run(&["clusmgr", "-t"]);
     run(&ctl(&["config", "revert"])).ok();
     assert_eq!(live(), ours);
+    // Their exit codes tell how the node does.
     for words in [
         &["status"][..],
         &["status", "--json"],
+        &["why"],
+        &["why", "--json"],
+    ] {
+        let _ = run(&ctl(words));
+    }
+    for words in [
+        &["link", "list"][..],
         &["config", "show"],
         &["config", "show", "--json"],
         &["config", "check"],

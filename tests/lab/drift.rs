@@ -73,7 +73,7 @@ fn a_hand_edit_is_drift_is_used_by_a_start_is_never_overwritten_and_is_taken_in_
         n1.wait_event("degraded.ended", 1)["fields"]["reason"],
         "drift"
     );
-    assert_eq!(n1.ctl(&["status"]).code, 0);
+    assert_eq!(n1.ctl(&["status", "--wait"]).code, 0);
     let shown = n1.ctl(&["config", "show"]).ok();
     assert!(
         shown.contains("token: 1300") && shown.contains("# by hand"),

@@ -62,7 +62,7 @@ fn stop_is_a_hold_that_survives_a_restart_of_the_daemon_and_start_ends_it() {
         "the second start did nothing"
     );
     assert_eq!(n1.events_of("hold.ended").len(), 1);
-    assert_eq!(n1.ctl(&["status"]).code, 0);
+    assert_eq!(n1.ctl(&["status", "--wait"]).code, 0);
     n1.wait_ring(1);
     // It has ended for good.
     n1.end_daemon("TERM");
@@ -174,7 +174,9 @@ fn the_exit_code_of_status_tells_the_state() {
     let lab = Lab::up("status-codes", "1", &["--poll-interval", "0.2"]);
     let n1 = lab.node(1);
     let code = || n1.ctl(&["status"]).code;
-    assert_eq!(n1.ctl(&["status", "--wait"]).code, 0);
+    // Running is not enough: it must be a quorate member.
+    let quorate = || assert_eq!(n1.ctl(&["status", "--wait"]).code, 0);
+    quorate();
     n1.wait_ring(1);
     assert_eq!(code(), 0);
     let good = n1.read("/etc/corosync/corosync.conf");
@@ -188,11 +190,12 @@ fn the_exit_code_of_status_tells_the_state() {
     n1.ctl(&["stop"]).ok();
     assert_eq!(code(), 150);
     n1.ctl(&["start"]).ok();
+    quorate();
     assert_eq!(code(), 0);
     n1.end_daemon("KILL");
     assert_eq!(code(), 1);
     n1.start_daemon(&[]);
-    n1.wait_state("running");
+    quorate();
     assert_eq!(code(), 0);
     n1.end_daemon("TERM");
     assert_eq!(code(), 3);

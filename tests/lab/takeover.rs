@@ -126,7 +126,7 @@ fn a_key_inside_the_configuration_makes_the_file_a_secret_and_is_shown_nowhere()
         s["key"]["fingerprint"].as_str().unwrap()
     );
     let events = n1.ctl(&["events", "--since", "0", "--json"]).ok();
-    let status = n1.ctl(&["status", "--json"]).ok();
+    let status = n1.ctl(&["status", "--json"]).out;
     let check = n1.ctl(&["config", "check", "--json"]).out;
     for text in [&shown, &fingerprint, &events, &status, &check] {
         assert!(!text.contains("SeCrEt"), "{text}");

@@ -12,6 +12,10 @@ fn the_first_reply_carries_the_protocol_and_each_its_id() {
     let second = c.ask(r#"{"id":8,"req":"key.fingerprint","some":"field"}"#);
     assert_eq!(second, json!({"id": 8, "ok": {"fingerprint": "f"}}));
     assert_eq!(code(&c.ask(r#"{"req":"config.check"}"#)), "not-configured");
+    let why = c.ask(r#"{"id":9,"req":"why"}"#);
+    assert_eq!(why["ok"]["ok"], false);
+    // It runs, and this manager knows of no cluster.
+    assert_eq!(why["ok"]["verdicts"][0]["code"], "starting");
     bed.stop();
 }
 
