@@ -74,8 +74,6 @@ const MAY: &[(&str, &[&str])] = &[
     ("driver::corosync::store", &["std::fs"]),
     ("driver::corosync::tools", &["std::fs"]),
     ("driver::corosync::shm", &["nix::", "std::fs"]),
-    // getpid(2); `sys::host` has it.
-    ("mgr", &["nix::"]),
 ];
 
 /// Most lines of a source file.

@@ -7,6 +7,7 @@ use super::shm::Remains;
 use crate::driver::{Check, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
+use crate::paths;
 use crate::sys::clock;
 use crate::sys::file::{self, FileId};
 use crate::sys::procfs::Proc;
@@ -52,7 +53,7 @@ impl CorosyncService {
     pub fn new(sys: Arc<CorosyncSys>) -> Result<CorosyncService> {
         let run_dir = sys.params.run_dir.clone();
         Ok(CorosyncService {
-            notify: NotifySocket::bind(&run_dir.join("notify.sock"))?,
+            notify: NotifySocket::bind(&run_dir.join(paths::NOTIFY_NAME))?,
             output: Output::new(&run_dir),
             process: None,
             seen: None,
