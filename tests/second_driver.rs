@@ -137,7 +137,7 @@ fn text(version: u64) -> Text {
 }
 
 impl Changes for Data {
-    fn change_prepare(&self, request: &Request) -> Result<Prepared> {
+    fn change_prepare(&self, request: &Request, _runs: bool) -> Result<Prepared> {
         self.did("prepare")?;
         Ok(Prepared {
             what: request.what.as_str(),
@@ -147,6 +147,7 @@ impl Changes for Data {
             warnings: Vec::new(),
             new: text(2),
             old: Some(text(1)),
+            back: Some(text(1)),
         })
     }
     fn change_write(&self, _change: &Prepared) -> Result<()> {
@@ -168,8 +169,8 @@ impl Changes for Data {
             .push(Note::new(Kind::ConfigChanged, Severity::Notice, "kept"));
         Ok(())
     }
-    fn change_undo(&self, _change: &Prepared) -> Result<()> {
-        self.did("undo")
+    fn change_undo(&self, _change: &Prepared) -> Result<Option<String>> {
+        self.did("undo").map(|()| None)
     }
     fn change_undone(&self, _change: &Prepared, _how: Needs, _why: &str) {
         self.script.lock().unwrap().asked.push("undone");

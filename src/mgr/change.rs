@@ -37,7 +37,13 @@ impl Manager {
         let _turn = self.take_turn(request)?;
         let data = self.driver_data();
         let began = Instant::now();
-        let change = data.change_prepare(request)?;
+        let runs = self.with(|m| {
+            matches!(
+                m.view.service,
+                ServiceState::Starting | ServiceState::Running
+            )
+        });
+        let change = data.change_prepare(request, runs)?;
         let report = |done: bool, how: &str| ChangeReport {
             what: change.what.to_owned(),
             done,
@@ -122,18 +128,18 @@ impl Manager {
                 Needs::Reload => data.change_reload()?,
                 Needs::Restart => {
                     data.change_restart();
-                    self.wait_ready(Some(pid))?;
+                    self.wait_ready(Some(pid), 0)?;
                 }
             },
             _ if hold.is_some() => return Ok(false),
             // Not ready with what it was started with: it gets the text that is there now.
             (ServiceState::Starting | ServiceState::Stopping, Some(pid)) => {
-                self.tell(Command::Restart.input(), "a change");
-                self.wait_ready(Some(pid))?;
+                let order = self.order(Command::Restart);
+                self.wait_ready(Some(pid), order)?;
             }
             _ => {
-                self.tell(Command::Start(Hold::Kept).input(), "a change");
-                self.wait_ready(None)?;
+                let order = self.order(Command::Start(Hold::Kept));
+                self.wait_ready(None, order)?;
             }
         }
         data.change_prove(change, undone)?;
@@ -150,14 +156,23 @@ impl Manager {
         }
     }
 
-    /// Waits for a corosync, other than the one with this pid, that is ready.
-    fn wait_ready(&self, not: Option<Pid>) -> Result<()> {
+    /// Gives the monitor an order of our own; its number.
+    fn order(&self, command: Command) -> u64 {
+        let number = self.with(|m| m.give(command.input(), "a change"));
+        self.waker.wake();
+        number
+    }
+
+    /// Waits for a corosync, other than the one with this pid, that is ready. A death from before the
+    /// order was taken counts for nothing.
+    fn wait_ready(&self, not: Option<Pid>, order: u64) -> Result<()> {
         let deadline = Instant::now() + READY_LIMIT;
         let exit = self.with(|m| m.view.last_exit.as_ref().map(|e| e.at));
         let fresh = |view: &super::View| view.service == ServiceState::Running && view.pid != not;
         // A death that was not asked for, and not the end of the one that is being replaced.
         let dead = |view: &super::View| {
-            matches!(view.service, ServiceState::Backoff | ServiceState::Failed)
+            view.taken >= order
+                && matches!(view.service, ServiceState::Backoff | ServiceState::Failed)
                 && (not.is_none() || view.last_exit.as_ref().map(|e| e.at) != exit)
         };
         self.wait_for(deadline, |view| fresh(view) || dead(view) || view.ended);
@@ -188,12 +203,16 @@ impl Manager {
         let proved = back.is_ok().then(|| self.take_effect(change, true));
         data.change_undone(change, change.needs, &why.to_string());
         let e = Error::new(change.what, "the configuration", why);
-        match (back, proved) {
-            (Err(b), _) => e.hint(format!("the old configuration is not back: {b}")),
-            (_, Some(Err(b))) => e.hint(format!(
-                "the old configuration is back in its place, but not proved: {b}"
-            )),
-            _ => e.hint("the old configuration is back, and proved"),
+        let said = match &back {
+            Err(b) => return e.hint(format!("the old configuration is not back: {b}")),
+            Ok(Some(said)) => said,
+            Ok(None) if change.back.is_none() => "what was there before is back",
+            Ok(None) => "the old configuration is back",
+        };
+        match proved {
+            Some(Err(b)) => e.hint(format!("{said}, but not proved: {b}")),
+            _ if change.back.is_none() => e.hint(format!("{said}, and corosync does not run")),
+            _ => e.hint(format!("{said}, and proved")),
         }
     }
 
@@ -215,9 +234,9 @@ impl Manager {
             Some(Unfinished::Kept) => return self.over(latest),
             Some(Unfinished::TakenBack(change)) => *change,
         };
-        let proved = self.take_effect(&change, true);
+        let proved = self.take_effect(&change, true).map(drop);
         let why = match proved {
-            Ok(_) => "clusmgr ended in the middle of it".to_owned(),
+            Ok(()) => "clusmgr ended in the middle of it".to_owned(),
             Err(e) => {
                 format!("clusmgr ended in the middle of it, and the old one is not proved: {e}")
             }

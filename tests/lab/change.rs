@@ -13,7 +13,7 @@ fn one(name: &str) -> Lab {
 }
 
 /// The live text with these replacements, as a file of the node for `config apply`.
-fn edited(node: &Node<'_>, edits: &[(&str, &str)]) -> String {
+pub fn edited(node: &Node<'_>, edits: &[(&str, &str)]) -> String {
     let mut text = String::from_utf8(node.read(CONF)).unwrap();
     for (from, to) in edits {
         assert!(text.contains(from), "{from} is not in {text}");
@@ -243,7 +243,7 @@ fn a_hand_edit_is_shown_and_then_adopted_or_reverted() {
 
 /// A stand-in for one of corosync's tools or corosync itself, in a directory of its own with links to
 /// the real ones: what the real ones do only in rare faults.
-fn stand_in(lab: &Lab, tool: &str, script: &str) {
+pub fn stand_in(lab: &Lab, tool: &str, script: &str) {
     let node = lab.node(1);
     node.sh("mkdir -p /tmp/bin && for t in corosync corosync-cfgtool corosync-cmapctl; do cp /usr/sbin/$t /tmp/bin/$t; done").ok();
     node.put(&format!("/tmp/{tool}.new"), script);

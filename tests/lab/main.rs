@@ -21,4 +21,5 @@ mod supervisor;
 mod takeover;
 mod thin;
 mod traces;
+mod undo;
 mod validator;

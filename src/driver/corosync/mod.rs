@@ -23,6 +23,7 @@ pub mod service;
 mod shm;
 pub mod store;
 mod tools;
+mod unfinished;
 pub mod validate;
 pub mod value;
 

@@ -132,9 +132,16 @@ impl CorosyncSys {
         )
     }
 
-    pub(super) fn prepare(&self, request: &Request) -> Result<Prepared> {
+    pub(super) fn prepare(&self, request: &Request, runs: bool) -> Result<Prepared> {
         let live = self.present(&request.what)?;
         let config = self.wanted(request)?;
+        let held = self.corosync_config_mtx.lock().u.clone();
+        let old = match (&request.what, held) {
+            (What::Adopt, Some(held)) => Some(self.held_text(&held)?),
+            // Also one that is no good: a change that fails gives back what was there.
+            _ => self.live_text()?,
+        };
+        let back = self.way_back(old.as_ref(), runs);
         // All rules, and the key that it would be used with.
         let path = self.params.paths.conf.clone();
         let checked = self
@@ -146,12 +153,6 @@ impl CorosyncSys {
             sha256: render::sha256_hex(&bytes),
             version: config.config_version(),
             bytes,
-        };
-        let held = self.corosync_config_mtx.lock().u.clone();
-        let old = match (&request.what, held) {
-            (What::Adopt, Some(held)) => Some(self.held_text(&held)?),
-            // Also one that is no good: a change that fails gives back what was there.
-            _ => self.live_text()?,
         };
         let same = old.as_ref().is_some_and(|o| o.sha256 == new.sha256);
         if !same {
@@ -180,7 +181,32 @@ impl CorosyncSys {
             warnings: checked.warnings().iter().map(ToString::to_string).collect(),
             new,
             old,
+            back,
         })
+    }
+
+    /// What corosync runs with if a change of this text is undone ([`Prepared::back`]).
+    pub(super) fn way_back(&self, old: Option<&Text>, runs: bool) -> Option<Text> {
+        let good = |text: Text| self.check_conf(text.bytes.clone()).is_ok().then_some(text);
+        match old.cloned().and_then(good) {
+            Some(old) => Some(old),
+            None if old.is_some() && !runs => None,
+            None => {
+                let held = self.corosync_config_mtx.lock().u.clone();
+                self.held_text(&held?).ok().and_then(good)
+            }
+        }
+    }
+
+    /// In words: what is in the place of a file that is no good, and where that one is.
+    pub(super) fn said_instead(&self, change: &Prepared) -> Option<String> {
+        let (back, old) = (change.instead()?, change.old.as_ref()?);
+        Some(format!(
+            "the live file that was there does not pass the checks: it is kept as {}, and the last good \
+             configuration (config_version {}) is in its place",
+            self.backup_path(&old.sha256).display(),
+            back.version
+        ))
     }
 
     pub(super) fn held_text(&self, held: &S01) -> Result<Text> {

@@ -91,8 +91,7 @@ impl CorosyncSys {
     pub(super) fn take_over(&self, live: &Live) -> Result<()> {
         let at = WallMs::now().0;
         let backup = self.params.state_dir.join("backup");
-        // Named by content: a take-over that fails and is tried again makes one copy, not many.
-        let copy = backup.join(format!("corosync.conf.{}", &live.sha[..16]));
+        let copy = self.backup_path(&live.sha);
         file::write_atomic(&copy, &live.bytes, 0o600)?;
         if let LiveKey::File(path, Some(key)) = &live.key {
             file::write_atomic(
