@@ -122,6 +122,9 @@ impl Manager {
     fn take_effect(&self, change: &Prepared, undone: bool) -> Result<bool> {
         let data = self.driver_data();
         let (state, pid, hold) = self.with(|m| (m.view.service, m.view.pid, m.view.hold));
+        if undone && change.back.is_none() {
+            return self.rest(state, hold).map(|()| false);
+        }
         match (state, pid) {
             (ServiceState::Running, Some(pid)) => match change.needs {
                 Needs::Nothing => {}
@@ -154,6 +157,24 @@ impl Manager {
                 "corosync did not outlive it",
             )),
         }
+    }
+
+    /// Back to a node whose corosync does not run, since there is nothing that it could run with.
+    fn rest(&self, state: ServiceState, hold: Option<Hold>) -> Result<()> {
+        let rests = |view: &super::View| {
+            matches!(view.service, ServiceState::Stopped | ServiceState::Failed)
+        };
+        if hold.is_some() || state == ServiceState::Stopped {
+            return Ok(());
+        }
+        // What runs ends, and what is to start finds nothing.
+        let order = self.order(Command::Restart);
+        let done = |view: &super::View| view.taken >= order && rests(view);
+        if self.wait_for(Instant::now() + READY_LIMIT, done) {
+            return Ok(());
+        }
+        let cause = format!("it did not end within {} s", READY_LIMIT.as_secs());
+        Err(Error::new("stop", "corosync", cause))
     }
 
     /// Gives the monitor an order of our own; its number.

@@ -22,4 +22,5 @@ mod takeover;
 mod thin;
 mod traces;
 mod undo;
+mod unfinished;
 mod validator;

@@ -317,7 +317,12 @@ impl CorosyncSys {
     /// An adopted corosync: its files are taken over if clusmgr holds none yet, and else compared;
     /// nothing is acted upon.
     fn record_adopted(&self) {
-        if let Err(e) = self.take_over_running() {
+        // What a change that is taken back left running has no files to take over.
+        let settling = self.corosync_config_mtx.lock().unfinished.is_some();
+        if let Some(e) = (!settling)
+            .then(|| self.take_over_running().err())
+            .flatten()
+        {
             let text = format!("the files of the running corosync could not be taken over: {e}");
             self.note(Note::new(Kind::ConfigBad, Severity::Warning, text));
         }
