@@ -255,7 +255,14 @@ impl Manager {
             Some(Unfinished::Kept) => return self.over(latest),
             Some(Unfinished::TakenBack(change)) => *change,
         };
-        let proved = self.take_effect(&change, true).map(drop);
+        // One that this clusmgr has started has read the old text already: a restart would gain nothing.
+        let started = self.with(|m| m.view.pid.is_some() && !m.view.adopted);
+        let proved = if started && change.back.is_some() {
+            self.wait_ready(None, 0)
+                .and_then(|()| data.change_prove(&change, true))
+        } else {
+            self.take_effect(&change, true).map(drop)
+        };
         let why = match proved {
             Ok(()) => "clusmgr ended in the middle of it".to_owned(),
             Err(e) => {

@@ -161,6 +161,46 @@ fn killed_in_an_apply_over_a_file_that_is_no_good_corosync_runs_on() {
 }
 
 #[test]
+fn a_start_that_takes_a_change_back_does_not_restart_the_corosync_that_it_starts() {
+    let lab = Lab::up("kill-both", "1", &FLAGS);
+    let n1 = lab.node(1);
+    let pid = n1.wait_state("running")["service"]["pid"].as_i64().unwrap();
+    let name = ("cluster_name", ["clab", "other"]);
+    let steps = steps(&n1, name.0, name.1);
+    let old = n1.read(CONF);
+    next(&n1, name.0, name.1);
+    let before = n1.latest();
+    let pid = n1.wait_other(pid);
+    // The new text is in place, and not kept yet.
+    assert!(kill_at(&n1, "rename", steps["rename"] - 1));
+    for pid in n1.corosyncs() {
+        assert!(n1.read(CONF) != old);
+        n1.kill("KILL", pid);
+        n1.wait_gone(pid);
+    }
+    assert!(!n1.lives(pid));
+    let seen = n1.read("/var/lib/clusmgr/events.jsonl");
+    n1.start_daemon(&FLAGS);
+    wait_over(&n1);
+    n1.wait_state("running");
+    assert!(n1.read(CONF) == old);
+    let begun = n1.events_of("daemon.started").pop().unwrap()["seq"].as_u64();
+    let kinds = n1.kinds_after(begun.unwrap());
+    let count = |kind: &str| kinds.iter().filter(|k| *k == kind).count();
+    assert_eq!(
+        (count("service.starting"), count("service.stopping")),
+        (1, 0),
+        "{kinds:?}, and before {}",
+        String::from_utf8_lossy(&seen)
+    );
+    let text = said(&n1, before, "config.undone").unwrap();
+    assert!(
+        text.ends_with("was undone: clusmgr ended in the middle of it"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_change_that_cannot_be_taken_back_at_a_start_is_told_and_shown_and_taken_back_by_the_next() {
     let lab = Lab::up("kill-full", "1 --no-clusmgr", &[]);
     let n1 = lab.node(1);
