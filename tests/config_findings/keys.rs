@@ -234,6 +234,57 @@ fn an_unknown_key_is_a_warning_with_the_nearest_name() {
 }
 
 #[test]
+fn a_misspelt_key_is_told_by_its_name_alone() {
+    let hex = "0123456789abcdef".repeat(2);
+    let cases = [
+        (
+            totem("keyy: SECRET"),
+            "keyy",
+            "totem.keyy",
+            "did you mean key?",
+        ),
+        (
+            totem("Key: SECRET"),
+            "Key",
+            "totem.Key",
+            "did you mean key?",
+        ),
+        (
+            quorum("key: SECRET"),
+            "key: S",
+            "quorum.key",
+            "there is one in totem",
+        ),
+        (
+            totem(&format!("salt: {hex}")),
+            "salt",
+            "totem.salt",
+            "knows no such key",
+        ),
+    ];
+    for (text, mark, path, says) in cases {
+        warned(&text, mark, path, says);
+        let shown = format!("{:?}", check(&text));
+        assert!(
+            !shown.contains("SECRET") && !shown.contains(&hex),
+            "{shown}"
+        );
+    }
+    // Given twice, and where nothing of the kind may be.
+    let shown = |text: &str| format!("{:?}", check(text));
+    let twice = shown(&totem("keyy: SECRET\nkeyy: OTHERSECRET"));
+    assert!(
+        twice.contains("given again") && !twice.contains("SECRET"),
+        "{twice}"
+    );
+    let only = shown(&at_end("uidgid {\nkey: SECRET\n}"));
+    assert!(
+        only.contains("only uid and gid") && !only.contains("SECRET"),
+        "{only}"
+    );
+}
+
+#[test]
 fn an_unknown_section_is_a_warning_with_the_nearest_name() {
     warned(
         &at_end("loging {\ndebug: on\n}"),

@@ -17,6 +17,7 @@ mod housekeeping;
 mod network;
 mod numbers;
 mod restarts;
+mod secrets;
 mod supervisor;
 mod takeover;
 mod thin;

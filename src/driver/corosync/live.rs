@@ -128,7 +128,7 @@ impl CorosyncSys {
         }
         let path = match config.keyfile() {
             Some(path) => path.to_owned(),
-            None if config.secret_in_file() => {
+            None if config.key_inside() => {
                 let value = config.get("totem.key").map(|v| v.expose().to_vec());
                 return Ok(LiveKey::Inside(
                     value

@@ -11,7 +11,7 @@
 //! care, and is left in its order.)
 
 use super::limits;
-use super::value::{ConfValue, is_secret_key, looks_like_key};
+use super::value::{ConfValue, is_secret, looks_like_key};
 use crate::types::ConfigVersion;
 
 /// The version of this model, as written in clusmgr's state.
@@ -246,11 +246,15 @@ fn totem_first(items: Vec<Item>) -> Vec<Item> {
     first
 }
 
-/// Marks the values of `totem.key`, and comments that may be one that was commented out.
+/// Marks the values of `totem.key` and of what may be one, and comments that may be one that was
+/// commented out.
 fn mark_secrets(items: &mut [Item], section: &str) {
     for item in items {
         match item {
-            Item::Key(k) => k.value.set_secret(is_secret_key(section, &k.name)),
+            Item::Key(k) => {
+                let secret = is_secret(section, &k.name, k.value.expose());
+                k.value.set_secret(secret);
+            }
             Item::Section(s) => {
                 let path = limits::join(section, &s.name);
                 mark_secrets(&mut s.items, &path);

@@ -271,8 +271,13 @@ impl CorosyncSys {
         let path = &self.params.paths.conf;
         match file::tighten(path, 0o600) {
             Ok(true) => {
+                let what = if live.config.key_inside() {
+                    "totem.key"
+                } else {
+                    "what reads like a key"
+                };
                 let text = format!(
-                    "{} holds totem.key and could be read by others than root: its mode is now at most 0600",
+                    "{} holds {what} and could be read by others than root: its mode is now at most 0600",
                     path.display()
                 );
                 let note = Note::new(Kind::KeyTightened, Level::Warning, text);

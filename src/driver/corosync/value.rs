@@ -1,6 +1,7 @@
 //! Values and comments, and the care that a secret one takes.
 
 use super::limits;
+use super::options::{self, Unknown};
 use std::borrow::Cow;
 use std::fmt;
 use zeroize::Zeroize;
@@ -84,22 +85,50 @@ impl From<&str> for ConfValue {
     }
 }
 
-/// Whether a key in the section of this path is one whose value is a secret.
-pub(super) fn is_secret_key(section: &str, name: &str) -> bool {
-    (section == "totem" && name == "key") || (section.is_empty() && name == "totem.key")
+/// So many characters of hex or base64 under a name that nobody knows may be a key.
+const KEY_LIKE: usize = 32;
+
+/// Whether a value in the section of this path is a secret: `totem.key`, what reads like a misspelt or
+/// misplaced one, and what looks like a key below totem under a name that corosync does not know.
+pub(super) fn is_secret(section: &str, name: &str, value: &[u8]) -> bool {
+    let path = limits::join(section, name);
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", &path));
+    if (section, name) == ("totem", "key") {
+        return true;
+    }
+    let below_totem = section == "totem" || section.starts_with("totem.");
+    let suspect = reads_like_key(name) || (below_totem && looks_encoded(value));
+    suspect && options::option(section, name).is_none()
 }
 
-/// Whether a comment reads as `key: …`.
+/// `key`, or what was meant to be it: `keyy`, `Key`, `kye`; not `keyfile`.
+fn reads_like_key(name: &str) -> bool {
+    let begins = name.get(..3).is_some_and(|b| b.eq_ignore_ascii_case("key"));
+    if begins {
+        return !name.eq_ignore_ascii_case("keyfile");
+    }
+    name.len() <= 4 && options::unknown_key("totem", name) == Unknown::Near("key")
+}
+
+fn looks_encoded(value: &[u8]) -> bool {
+    let of = |b: &u8| b.is_ascii_alphanumeric() || b"+/=-_".contains(b);
+    value.len() >= KEY_LIKE && value.iter().all(of)
+}
+
+/// Whether a comment reads as `key: …`, or as a misspelt one.
 pub(super) fn looks_like_key(comment: &[u8]) -> bool {
     let start = comment
         .iter()
         .take_while(|b| limits::is_blank(**b) || **b == b'#')
         .count();
     let text = comment.get(start..).unwrap_or_default();
-    text.strip_prefix(b"totem.".as_slice())
-        .unwrap_or(text)
-        .strip_prefix(b"key".as_slice())
-        .is_some_and(|rest| rest.get(limits::indent_of(rest)) == Some(&b':'))
+    let Some(colon) = text.iter().position(|b| *b == b':') else {
+        return false;
+    };
+    let name = limits::trim_end(text.get(..colon).unwrap_or_default());
+    let name = std::str::from_utf8(name).unwrap_or_default();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    !name.contains([' ', '\t']) && reads_like_key(last)
 }
 
 #[cfg(test)]
@@ -108,11 +137,62 @@ mod tests {
 
     #[test]
     fn a_key_that_was_commented_out_is_noticed() {
-        for yes in ["key: a", " key:a", "\tkey : a", "# totem.key: a"] {
+        for yes in [
+            "key: a",
+            " key:a",
+            "\tkey : a",
+            "# totem.key: a",
+            "keys: a",
+            "Key: a",
+            "kye: a",
+        ] {
             assert!(looks_like_key(yes.as_bytes()), "{yes}");
         }
-        for no in ["", "key", "the key: a", "keyfile: /k", "keys: a"] {
+        for no in ["", "key", "the key: a", "keyfile: /k", "token: 1"] {
             assert!(!looks_like_key(no.as_bytes()), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_or_misplaced_key_is_a_secret_and_so_is_what_looks_like_one() {
+        let long = "0aF+/=_-".repeat(4);
+        for (section, name, value) in [
+            ("totem", "key", "a"),
+            ("", "totem.key", "a"),
+            ("totem", "keyy", "a"),
+            ("totem", "Key", "a"),
+            ("totem", "KEY", "a"),
+            ("totem", "kye", "a"),
+            ("totem", "ky", "a"),
+            ("totem", "keyfil", "a"),
+            ("", "totem.Key", "a"),
+            ("", "key", "a"),
+            ("quorum", "key", "a"),
+            ("totem.interface", "Key", "a"),
+            ("nodelist.node", "key", "a"),
+            ("totem", "cipher_text", &long),
+            ("totem.interface", "x", &long),
+            ("", "totem.x", &long),
+        ] {
+            assert!(
+                is_secret(section, name, value.as_bytes()),
+                "{section} {name}"
+            );
+        }
+        for (section, name, value) in [
+            ("totem", "keyfile", "/etc/corosync/authkey"),
+            ("totem", "Keyfile", "/etc/corosync/authkey"),
+            ("totem", "token", "1000"),
+            ("totem", "cluster_name", &long),
+            ("totem", "x", "short"),
+            ("totem", "x", &format!("{long} and words")),
+            ("logging", "x", &long),
+            ("nodelist.node", "name", "key"),
+        ] {
+            assert!(
+                !is_secret(section, name, value.as_bytes()),
+                "{section} {name}"
+            );
         }
     }
 
