@@ -14,7 +14,7 @@ use clusmgr::journal::Journal;
 use clusmgr::mgr::monitor::Monitor;
 use clusmgr::mgr::state::Hold;
 use clusmgr::mgr::state::Input;
-use clusmgr::mgr::{Command, Manager, publish};
+use clusmgr::mgr::{Command, Kept, Manager, publish};
 use clusmgr::paths::{CorosyncPaths, LAYOUTS};
 use clusmgr::policy::Policy;
 use clusmgr::sys::clock;
@@ -314,7 +314,7 @@ impl Bed {
             policy,
             interval: Duration::from_millis(20),
             state_dir: dir.path().into(),
-            ends: None,
+            kept: Kept::default(),
             hold: None,
             boot: "a boot".into(),
         };

@@ -222,7 +222,7 @@ fn begin_threads(
     op: &'static DriverOps,
     group: u32,
 ) -> Result<(Arc<Manager>, JoinHandle<()>)> {
-    let kept = Kept::load(&flags.state_dir)?;
+    let mut kept = Kept::load(&flags.state_dir)?;
     let boot = Proc::default().boot_id()?;
     let (journal, found) = Journal::open(&flags.state_dir, &boot)?;
     if found.torn > 0 || found.damaged > 0 {
@@ -256,7 +256,7 @@ fn begin_threads(
         .push(Note::new(Kind::DaemonStarted, Severity::Notice, text));
     let hold = kept.hold_in(&boot);
     if kept.hold && hold.is_none() {
-        forget_hold(&flags.state_dir, &boot);
+        kept = forget_hold(kept, &flags.state_dir, &boot);
         let text = "the hold has ended with the boot it was made in";
         driver
             .data
@@ -273,7 +273,7 @@ fn begin_threads(
         policy: flags.policy.clone(),
         interval: flags.poll_interval,
         state_dir: flags.state_dir.clone(),
-        ends: kept.ends,
+        kept,
         hold: if flags.standalone {
             Some(Hold::Kept)
         } else {
@@ -302,10 +302,12 @@ fn finish_change(manager: &Arc<Manager>) -> Result<()> {
 }
 
 /// A hold that has ended is told once; where it cannot be forgotten on disk it is told again.
-fn forget_hold(state_dir: &Path, boot: &str) {
-    if let Err(e) = Kept::of(None, boot).save(state_dir) {
+fn forget_hold(kept: Kept, state_dir: &Path, boot: &str) -> Kept {
+    let kept = kept.with_hold(None, boot);
+    if let Err(e) = kept.save(state_dir) {
         log::warn!("{e}");
     }
+    kept
 }
 
 /// The supervisor's status line follows the events that change what the node is.
