@@ -317,6 +317,7 @@ impl Bed {
             kept: Kept::default(),
             hold: None,
             boot: "a boot".into(),
+            keep: Box::new(|| ()),
         };
         let monitor = Some(monitor.start().unwrap());
         Bed {

@@ -1,6 +1,7 @@
 //! Start, in order: what is begun first ends last.
 
 use super::flags::Flags;
+use super::keep::{Keep, SharedLocks};
 use super::locks::Locks;
 use super::reload::Reload;
 use super::serve::Daemon;
@@ -22,6 +23,7 @@ use crate::sys::wake::Waker;
 use crate::sys::{file, host, pidfile};
 use log::LevelFilter;
 use nix::errno::Errno;
+use parking_lot::Mutex;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -176,8 +178,9 @@ fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
     }
     file::clean_temps(&flags.state_dir)?;
     file::clean_temps(&flags.run_dir)?;
+    let locks = Arc::new(Mutex::new(Some(locks)));
     let log = cm_log::start(log_target(flags)?, log_level(flags))?;
-    match begin_threads(flags, op, group) {
+    match begin_threads(flags, op, group, Arc::clone(&locks)) {
         Ok((manager, events)) => Ok(Daemon {
             manager,
             signals,
@@ -194,6 +197,8 @@ fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
                 log::error!("{e}");
             }
             log.shutdown();
+            let locks = locks.lock().take();
+            drop(locks);
             Err(e)
         }
     }
@@ -221,6 +226,7 @@ fn begin_threads(
     flags: &Flags,
     op: &'static DriverOps,
     group: u32,
+    locks: SharedLocks,
 ) -> Result<(Arc<Manager>, JoinHandle<()>)> {
     let mut kept = Kept::load(&flags.state_dir)?;
     let boot = Proc::default().boot_id()?;
@@ -264,6 +270,14 @@ fn begin_threads(
             .push(Note::new(Kind::HoldEnded, Severity::Notice, text));
     }
     let local = LocalService::start(listener, Arc::clone(&manager) as Arc<_>)?;
+    let mut keep = Keep {
+        run_dir: flags.run_dir.clone(),
+        socket: flags.socket.clone(),
+        group,
+        local: local.renewer(),
+        locks,
+        failed: None,
+    };
     manager.with(|m| m.cl_svc_hdl = Some(Box::new(local)));
     let monitor = Monitor {
         manager: Arc::clone(&manager),
@@ -280,6 +294,7 @@ fn begin_threads(
             hold
         },
         boot,
+        keep: Box::new(move || keep.look()),
     };
     let handle = monitor.start()?;
     manager.with(|m| m.cl_hdl = Some(handle));

@@ -7,7 +7,7 @@
 mod tell;
 
 use super::state::{Action, Hold, Input, Phase, State, Why};
-use super::{Kept, Manager, Order, View, HOLD_UNSAVED};
+use super::{HOLD_UNSAVED, Kept, Manager, Order, View};
 use crate::driver::{DriverData, Ended, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
@@ -49,6 +49,8 @@ pub struct Monitor {
     pub hold: Option<Hold>,
     /// The kernel's id of this boot, which some holds end with.
     pub boot: String,
+    /// Called once a period, as `check_misc`, for what is the daemon's own.
+    pub keep: Box<dyn FnMut() + Send>,
 }
 
 impl std::fmt::Debug for Monitor {
@@ -162,6 +164,7 @@ impl Running {
             if self.it.service.check_misc(now) {
                 self.take(Input::Changed, now);
             }
+            (self.it.keep)();
             self.look_for_others(now);
         }
         if self.state.deadline().is_some_and(|d| d <= now) {
