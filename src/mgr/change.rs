@@ -8,6 +8,7 @@ use super::{Command, Manager};
 use crate::driver::change::{Needs, Prepared, Request, Unfinished};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Follow, Kind as EventKind};
+use crate::sys::clock;
 use crate::types::Pid;
 use crate::wire::{ChangeReport, ServiceState};
 use std::time::{Duration, Instant};
@@ -118,39 +119,46 @@ impl Manager {
     }
 
     /// Brings the live file into effect; true if a running corosync has it now, false if none runs
-    /// and none should.
+    /// and none should, or none yet.
     fn take_effect(&self, change: &Prepared, undone: bool) -> Result<bool> {
         let data = self.driver_data();
         let (state, pid, hold) = self.with(|m| (m.view.service, m.view.pid, m.view.hold));
         if undone && change.back.is_none() {
             return self.rest(state, hold).map(|()| false);
         }
+        // The process that is to be the same afterwards.
+        let mut stays = None;
         match (state, pid) {
             (ServiceState::Running, Some(pid)) => match change.needs {
                 Needs::Nothing => {}
-                Needs::Reload => data.change_reload()?,
+                Needs::Reload => {
+                    data.change_reload()?;
+                    stays = Some(pid);
+                }
                 Needs::Restart => {
                     data.change_restart();
-                    self.wait_ready(Some(pid), 0)?;
+                    self.wait_ready(Some(pid), 0, undone)?;
                 }
             },
             _ if hold.is_some() => return Ok(false),
             // Not ready with what it was started with: it gets the text that is there now.
             (ServiceState::Starting | ServiceState::Stopping, Some(pid)) => {
                 let order = self.order(Command::Restart);
-                self.wait_ready(Some(pid), order)?;
+                self.wait_ready(Some(pid), order, undone)?;
+            }
+            // A change is no reason to come back before the fencing is over.
+            _ if self.with(|m| m.view.not_before) > clock::now() => {
+                self.tell(Input::Changed, &change.by);
+                return Ok(false);
             }
             _ => {
                 let order = self.order(Command::Start(Hold::Kept));
-                self.wait_ready(None, order)?;
+                self.wait_ready(None, order, undone)?;
             }
         }
         data.change_prove(change, undone)?;
-        let now = self.with(|m| (m.view.service, m.view.pid));
-        match now {
-            (ServiceState::Running, Some(_)) if change.needs != Needs::Reload || now.1 == pid => {
-                Ok(true)
-            }
+        match self.with(|m| (m.view.service, m.view.pid)) {
+            (ServiceState::Running, now @ Some(_)) if stays.is_none() || now == stays => Ok(true),
             _ => Err(Error::new(
                 "prove",
                 "the change",
@@ -186,7 +194,7 @@ impl Manager {
 
     /// Waits for a corosync, other than the one with this pid, that is ready. A death from before the
     /// order was taken counts for nothing.
-    fn wait_ready(&self, not: Option<Pid>, order: u64) -> Result<()> {
+    fn wait_ready(&self, not: Option<Pid>, order: u64, undone: bool) -> Result<()> {
         let deadline = Instant::now() + READY_LIMIT;
         let exit = self.with(|m| m.view.last_exit.as_ref().map(|e| e.at));
         let fresh = |view: &super::View| view.service == ServiceState::Running && view.pid != not;
@@ -205,14 +213,12 @@ impl Manager {
             };
             (fresh(&m.view), cause)
         });
+        let what = if undone { "old" } else { "new" };
+        let object = format!("corosync with the {what} configuration");
         if ok {
             Ok(())
         } else {
-            Err(Error::new(
-                "start",
-                "corosync with the new configuration",
-                cause,
-            ))
+            Err(Error::new("start", object, cause))
         }
     }
 
@@ -232,8 +238,8 @@ impl Manager {
         };
         match proved {
             Some(Err(b)) => e.hint(format!("{said}, but not proved: {b}")),
-            _ if change.back.is_none() => e.hint(format!("{said}, and corosync does not run")),
-            _ => e.hint(format!("{said}, and proved")),
+            Some(Ok(true)) => e.hint(format!("{said}, and proved")),
+            _ => e.hint(format!("{said}, and corosync does not run")),
         }
     }
 
@@ -258,7 +264,7 @@ impl Manager {
         // One that this clusmgr has started has read the old text already: a restart would gain nothing.
         let started = self.with(|m| m.view.pid.is_some() && !m.view.adopted);
         let proved = if started && change.back.is_some() {
-            self.wait_ready(None, 0)
+            self.wait_ready(None, 0, true)
                 .and_then(|()| data.change_prove(&change, true))
         } else {
             self.take_effect(&change, true).map(drop)

@@ -449,6 +449,7 @@ impl Running {
             restarts: self.state.restarts,
             last_exit: self.last_exit.clone(),
             retry_at: self.state.retry_at(),
+            not_before: self.state.not_before,
             hold: self.state.hold,
             degraded: self.unsaved.iter().cloned().collect(),
             taken: self.taken,

@@ -18,6 +18,7 @@ mod network;
 mod numbers;
 mod restarts;
 mod secrets;
+mod states;
 mod supervisor;
 mod takeover;
 mod thin;

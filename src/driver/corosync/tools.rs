@@ -4,7 +4,7 @@
 use super::CorosyncSys;
 use super::model::Config;
 use super::render;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::sys::file;
 use crate::sys::host;
 use crate::sys::pidfd::Exit;
@@ -92,6 +92,16 @@ impl CorosyncSys {
     fn test_copy(&self, copy: &Path) -> Result<()> {
         let bin = &self.params.paths.bin;
         let conf = copy.to_string_lossy();
+        if file::executable(bin).is_err() {
+            let e = Error::new(
+                "check",
+                "the configuration",
+                format!("there is no {} to ask", bin.display()),
+            );
+            return Err(e
+                .hint("install corosync there, or name it with --corosync-bin")
+                .kind(ErrorKind::NotInstalled));
+        }
         let ran = tool::run(bin, &["corosync", "-t", "-c", &conf], TEST_LIMIT)?;
         if ran.ok() {
             return Ok(());
