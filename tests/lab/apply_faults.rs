@@ -226,9 +226,9 @@ fn a_revert_that_is_killed_gives_the_hand_edit_back_or_is_done() {
     let ours = n1.read(CONF);
     n1.edit_conf(|t| t.replace("token: 1000", "token: 3000"));
     let edited = n1.read(CONF);
-    // Before the live file is replaced (after the copy for -t, the text that was, and change.json),
-    // and after the whole was done but for its end.
-    for (call, k) in [("rename", 4), ("unlink", 1)] {
+    // Before the live file is replaced (after the copy for -t, the text that was, its backup, and
+    // change.json), and after the whole was done but for its end.
+    for (call, k) in [("rename", 5), ("unlink", 1)] {
         n1.wait("drift", |s| s["config"]["drift"] == true);
         let before = n1.latest();
         let daemon = n1.daemon_pid();

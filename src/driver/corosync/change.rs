@@ -120,10 +120,12 @@ impl Changes for CorosyncSys {
     fn change_write(&self, change: &Prepared) -> Result<()> {
         if let Some(old) = &change.old {
             self.keep_text(old)?;
+            // A hand edit may be nowhere else, whatever comes of this.
+            if self.is_foreign(&old.sha256) {
+                file::write_atomic(&self.backup_path(&old.sha256), &old.bytes, 0o600)?;
+            }
         }
-        if let (Some(old), Some(back)) = (&change.old, change.instead()) {
-            // If this is undone the old text is not back, and it may be nowhere else.
-            file::write_atomic(&self.backup_path(&old.sha256), &old.bytes, 0o600)?;
+        if let Some(back) = change.instead() {
             self.keep_text(back)?;
         }
         self.keep_text(&change.new)?;

@@ -219,7 +219,7 @@ impl CorosyncSys {
                 Ok(())
             }
             // A drifted configuration needs a key, or one that is being tried: neither is ours to keep.
-            (Some(_), None) if self.is_foreign(live) => self.tighten_key(path),
+            (Some(_), None) if self.is_foreign(&live.sha) => self.tighten_key(path),
             (Some(_), None) => {
                 self.tighten_key(path)?;
                 self.keep(live)
@@ -258,9 +258,9 @@ impl CorosyncSys {
     }
 
     /// The live file is not what clusmgr holds: drift, or the text of a change that is under way.
-    fn is_foreign(&self, live: &Live) -> bool {
+    pub(super) fn is_foreign(&self, sha: &str) -> bool {
         let guard = self.corosync_config_mtx.lock();
-        !guard.u.as_ref().is_some_and(|u| u.is_ours(&live.sha))
+        !guard.u.as_ref().is_some_and(|u| u.is_ours(sha))
     }
 
     /// A configuration that holds the key itself is a secret as a whole.
