@@ -17,6 +17,7 @@ mod housekeeping;
 mod network;
 mod numbers;
 mod restarts;
+mod running;
 mod secrets;
 mod states;
 mod supervisor;

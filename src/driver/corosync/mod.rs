@@ -19,6 +19,7 @@ pub mod process;
 mod proof;
 pub mod ready;
 pub mod render;
+mod running;
 pub mod service;
 mod shm;
 pub mod store;

@@ -56,7 +56,7 @@ pub(super) fn differs(from: &Cmap, to: &Cmap, running: &Cmap) -> Option<String> 
 }
 
 /// corosync writes numbers its own way: `0100` is 100.
-fn same(a: &str, b: &str) -> bool {
+pub(super) fn same(a: &str, b: &str) -> bool {
     a == b || matches!((a.parse::<u64>(), b.parse::<u64>()), (Ok(a), Ok(b)) if a == b)
 }
 
