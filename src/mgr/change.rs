@@ -4,7 +4,7 @@
 //! the way back are decided here. It runs on the thread of the client that asks.
 
 use super::state::{Hold, Input};
-use super::{Command, Manager};
+use super::{Command, Manager, publish};
 use crate::driver::change::{Needs, Prepared, Request, Unfinished};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Follow, Kind as EventKind};
@@ -18,6 +18,8 @@ const READY_LIMIT: Duration = Duration::from_secs(25);
 
 /// How long the end of a change waits for its event to be in the journal.
 const TOLD_LIMIT: Duration = Duration::from_secs(2);
+/// Between two looks at whether the monitor is still there to pass it on.
+const TOLD_STEP: Duration = Duration::from_millis(100);
 
 /// The one change that is under way; another begins when this is dropped.
 struct Turn<'m>(&'m Manager);
@@ -75,10 +77,23 @@ impl Manager {
         let outcome = match kept {
             Ok(true) => Ok(report(true, change.needs.as_str())),
             Ok(false) => Ok(report(true, "start")),
-            Err(why) => Err(self.undo(&change, &why)),
+            Err(why) => {
+                let undone = if self.ends() {
+                    None
+                } else {
+                    self.undo(&change, &why)
+                };
+                // The record stays: the next start settles what nobody sees the end of now.
+                Err(undone.ok_or_else(|| left(&change, &why))?)
+            }
         };
         self.over(latest);
         outcome
+    }
+
+    /// Whether the daemon ends: the monitor takes no more orders.
+    fn ends(&self) -> bool {
+        self.with(|m| m.view.ending || m.view.ended)
     }
 
     /// Takes a live file in. What corosync can reload it does, and that is proved; a restart is left
@@ -204,9 +219,16 @@ impl Manager {
                 && matches!(view.service, ServiceState::Backoff | ServiceState::Failed)
                 && (not.is_none() || view.last_exit.as_ref().map(|e| e.at) != exit)
         };
-        self.wait_for(deadline, |view| fresh(view) || dead(view) || view.ended);
+        // It was told to end meanwhile, or there is nothing to start.
+        let rests =
+            |view: &super::View| view.taken >= order && view.service == ServiceState::Stopped;
+        self.wait_for(deadline, |view| {
+            fresh(view) || dead(view) || rests(view) || view.ending || view.ended
+        });
         let (ok, cause) = self.with(|m| {
             let cause = match (&m.view.detail, &m.view.last_exit) {
+                _ if m.view.ending || m.view.ended => "clusmgr ends".to_owned(),
+                _ if m.view.hold.is_some() => "an operator stopped it meanwhile".to_owned(),
                 (Some(detail), _) => detail.clone(),
                 (None, Some(exit)) if dead(&m.view) => exit.cause.clone(),
                 _ => format!("corosync was not ready within {} s", READY_LIMIT.as_secs()),
@@ -222,25 +244,28 @@ impl Manager {
         }
     }
 
-    /// The way back. The error says why, and how it ended.
-    fn undo(&self, change: &Prepared, why: &Error) -> Error {
+    /// The way back. The error says why, and how it ended; none if clusmgr ends in the middle of it.
+    fn undo(&self, change: &Prepared, why: &Error) -> Option<Error> {
         let data = self.driver_data();
         let back = data.change_undo(change);
         // A start with the old text; it is what runs, or what was meant to.
         let proved = back.is_ok().then(|| self.take_effect(change, true));
+        if self.ends() && !matches!(proved, Some(Ok(_))) {
+            return None;
+        }
         data.change_undone(change, change.needs, &why.to_string());
         let e = Error::new(change.what, "the configuration", why);
         let said = match &back {
-            Err(b) => return e.hint(format!("the old configuration is not back: {b}")),
+            Err(b) => return Some(e.hint(format!("the old configuration is not back: {b}"))),
             Ok(Some(said)) => said,
             Ok(None) if change.back.is_none() => "what was there before is back",
             Ok(None) => "the old configuration is back",
         };
-        match proved {
-            Some(Err(b)) => e.hint(format!("{said}, but not proved: {b}")),
-            Some(Ok(true)) => e.hint(format!("{said}, and proved")),
-            _ => e.hint(format!("{said}, and corosync does not run")),
-        }
+        Some(e.hint(match proved {
+            Some(Err(b)) => format!("{said}, but not proved: {b}"),
+            Some(Ok(true)) => format!("{said}, and proved"),
+            _ => format!("{said}, and corosync does not run"),
+        }))
     }
 
     /// Proves the old configuration after a change that the last clusmgr did not finish.
@@ -269,6 +294,9 @@ impl Manager {
         } else {
             self.take_effect(&change, true).map(drop)
         };
+        if proved.is_err() && self.ends() {
+            return;
+        }
         let why = match proved {
             Ok(()) => "clusmgr ended in the middle of it".to_owned(),
             Err(e) => {
@@ -280,21 +308,38 @@ impl Manager {
     }
 
     /// The end of a change: its record goes when the event that says what became of it is in the
-    /// journal, so that a kill before leaves one or the other.
+    /// journal, so that a kill before leaves one or the other. Where the daemon ends and it cannot be
+    /// told any more, the record stays, and the next start tells it.
     fn over(&self, latest: u64) {
         let (hub, deadline) = (self.hub(), Instant::now() + TOLD_LIMIT);
-        let told = |line: &str| {
+        let tells = |line: &str| {
             [EventKind::ConfigChanged, EventKind::ConfigUndone]
                 .iter()
                 .any(|k| line.contains(&format!("\"kind\":\"{}\"", k.as_str())))
         };
-        let mut at = latest;
-        while let Follow::Lines(lines) = hub.wait_after(at, deadline) {
-            if lines.iter().any(|(_, line)| told(line)) {
-                break;
+        let (data, mut at, mut told) = (self.driver_data(), latest, false);
+        while !told && Instant::now() < deadline {
+            if self.with(|m| m.view.ended) {
+                // The monitor does it no more.
+                publish::pass(&*data);
             }
-            at = lines.last().map_or(at, |(seq, _)| *seq);
+            match hub.wait_after(at, deadline.min(Instant::now() + TOLD_STEP)) {
+                Follow::Lines(lines) => {
+                    told = lines.iter().any(|(_, line)| tells(line));
+                    at = lines.last().map_or(at, |(seq, _)| *seq);
+                }
+                Follow::Nothing => {}
+                Follow::Behind | Follow::Closed => break,
+            }
         }
-        self.driver_data().change_over();
+        if told || !self.ends() {
+            data.change_over();
+        }
     }
+}
+
+/// What is said of a change that the end of clusmgr leaves in the middle.
+fn left(change: &Prepared, why: &Error) -> Error {
+    let e = Error::new(change.what, "the configuration", why);
+    e.hint("clusmgr ends in the middle of it; its next start takes it back, and says so")
 }

@@ -2,8 +2,9 @@
 //! configuration in effect or with the old one, and says truly which.
 
 use crate::apply_faults::{next, value_of, version_of};
-use crate::common::{Lab, Node, Ran, until};
+use crate::common::{LONG, Lab, Node, Ran, until};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const CONF: &str = "/etc/corosync/corosync.conf";
 /// A corosync of our own for clusmgr to run: it dies with exit 15 while its configuration has the
@@ -161,6 +162,86 @@ fn unconfigured_a_node_takes_a_first_apply_and_has_nothing_to_go_back_to() {
 }
 
 #[test]
+fn a_first_apply_that_does_not_start_leaves_the_node_unconfigured() {
+    let lab = lab("state-first", &["--restart-limit", "1/60"]);
+    let n1 = lab.node(1);
+    n1.end_daemon("TERM");
+    n1.sh(&format!(
+        "mv {CONF} /tmp/new.conf; rm -rf /var/lib/clusmgr/*; echo config_version >/tmp/broken"
+    ))
+    .ok();
+    n1.start_daemon(&[
+        "--poll-interval",
+        "0.2",
+        "--corosync-bin",
+        "/tmp/bin/corosync",
+    ]);
+    let began = Instant::now();
+    let ran = change(&n1, "apply");
+    assert!(began.elapsed() < Duration::from_secs(20), "{ran:?}");
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    for said in [
+        "exit 15",
+        "what was there before is back, and corosync does not run",
+    ] {
+        assert!(ran.err.contains(said), "{ran:?}");
+    }
+    assert!(!n1.file(CONF).exists() && n1.corosyncs().is_empty());
+    assert_eq!(n1.status()["mode_reason"], "unconfigured");
+}
+
+/// A corosync that lives and does not become ready with the text that is to be applied next.
+fn never_ready(node: &Node<'_>) {
+    node.put("/tmp/bin/new", BROKEN.replace("exit 15", "exec sleep 600"));
+    node.sh("chmod 755 /tmp/bin/new && mv /tmp/bin/new /tmp/bin/corosync")
+        .ok();
+    let text = next(node, "cluster_name", ["clab", "other"]);
+    node.put(
+        "/tmp/broken",
+        format!("config_version: {}\n", version_of(&text)),
+    );
+}
+
+/// Applies, and does something when the new corosync was started.
+fn meanwhile(node: &Node<'_>, what: impl FnOnce()) -> Ran {
+    let began = Instant::now();
+    let ran = std::thread::scope(|s| {
+        let ran = s.spawn(|| change(node, "apply"));
+        until("the new one was started", LONG, || {
+            (node.sh("pgrep -x sleep").code == 0).then_some(())
+        });
+        what();
+        ran.join().unwrap()
+    });
+    assert!(began.elapsed() < Duration::from_secs(20), "{ran:?}");
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    ran
+}
+
+#[test]
+fn a_stop_in_the_middle_of_an_apply_ends_it_with_the_old_configuration_and_the_hold() {
+    let lab = lab("state-stop", &[]);
+    let n1 = lab.node(1);
+    let before = live(&n1);
+    never_ready(&n1);
+    let ran = meanwhile(&n1, || drop(n1.ctl(&["stop"]).ok()));
+    for said in [
+        "an operator stopped it meanwhile",
+        "the old configuration is back, and corosync does not run",
+    ] {
+        assert!(ran.err.contains(said), "{ran:?}");
+    }
+    assert_eq!(live(&n1), before);
+    let s = n1.status();
+    assert_eq!(
+        (&s["mode_reason"], &s["config"]["drift"]),
+        (&json!("held"), &json!(false))
+    );
+    n1.ctl(&["start"]).ok();
+    assert_eq!(n1.cmap("totem.cluster_name"), "clab");
+}
+
+#[test]
 fn a_bad_configuration_is_left_by_any_change() {
     let lab = lab("state-bad", &["--standalone-retry", "600"]);
     let n1 = lab.node(1);
@@ -218,6 +299,48 @@ fn a_start_that_failed_too_often_is_left_by_what_starts() {
     );
     assert_eq!(live(&n1), before);
     assert!(n1.corosyncs().is_empty());
+}
+
+#[test]
+fn an_end_of_clusmgr_in_the_middle_of_an_apply_is_told_by_the_next_start() {
+    let lab = lab("state-end", &[]);
+    let n1 = lab.node(1);
+    for signal in ["TERM", "QUIT"] {
+        let before = live(&n1);
+        never_ready(&n1);
+        let (told, known) = (n1.latest(), entries(&n1).len());
+        let ran = meanwhile(&n1, || n1.end_daemon(signal));
+        assert!(!ran.err.contains("not ready within"), "{signal}: {ran:?}");
+        assert!(n1.file("/var/lib/clusmgr/change.json").exists(), "{signal}");
+        let own = [
+            "--poll-interval",
+            "0.2",
+            "--corosync-bin",
+            "/tmp/bin/corosync",
+        ];
+        n1.start_daemon(&own);
+        until("the change is over", LONG, || {
+            (!n1.file("/var/lib/clusmgr/change.json").exists()).then_some(())
+        });
+        assert_eq!(live(&n1), before, "{signal}");
+        n1.wait_state("running");
+        assert_eq!(
+            n1.cmap("totem.config_version"),
+            version_of(&before).to_string()
+        );
+        let added = entries(&n1).split_off(known);
+        assert_eq!(
+            (added.len(), &added[0]["undone"]),
+            (1, &json!("clusmgr ended in the middle of it")),
+            "{signal}"
+        );
+        let undone = n1
+            .kinds_after(told)
+            .iter()
+            .filter(|k| *k == "config.undone")
+            .count();
+        assert_eq!(undone, 1, "{signal}");
+    }
 }
 
 #[test]
@@ -289,7 +412,7 @@ fn held_a_node_takes_a_change_and_stays_held() {
         assert_eq!(n1.status()["mode_reason"], "held", "{op}");
     }
     n1.ctl(&["start"]).ok();
-    until("it runs with it", crate::common::LONG, || {
+    until("it runs with it", LONG, || {
         (n1.cmap("totem.config_version") == version_of(&live(&n1)).to_string()).then_some(())
     });
 }
