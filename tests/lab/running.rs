@@ -233,3 +233,44 @@ fn no_version_goes_below_the_one_that_runs() {
     );
     assert_eq!(n1.pid(), pid);
 }
+
+#[test]
+fn a_rollback_goes_to_another_text_that_was_in_effect() {
+    let lab = one("back-to", &FLAGS);
+    let n1 = lab.node(1);
+    next(&n1, "token", ["1000", "1500"]);
+    done(&n1, &APPLY);
+    // The present text is twice there.
+    n1.edit_conf(|t| t.replace("\ttoken: ", "\tjoin: 70\n\ttoken: "));
+    done(&n1, &["revert"]);
+    let page = || -> Value {
+        let out = n1.ctl(&["config", "history", "--json"]).ok();
+        serde_json::from_str(&out).unwrap()
+    };
+    let entries = page()["entries"].as_array().unwrap().clone();
+    assert_eq!(entries[1]["sha256"], entries[2]["sha256"], "{entries:#?}");
+    done(&n1, &["rollback"]);
+    assert_eq!(n1.cmap("totem.token"), "1000");
+    // And back again.
+    done(&n1, &["rollback"]);
+    assert_eq!(n1.cmap("totem.token"), "1500");
+    // One that came to nothing.
+    let path = n1.file("/var/lib/clusmgr/history.jsonl");
+    let history = std::fs::read_to_string(&path).unwrap();
+    let last = history.lines().last().unwrap();
+    let undone = last
+        .replace("\"id\":5", "\"id\":6")
+        .replace('}', ",\"undone\":\"it died\"}");
+    assert_ne!(undone, last);
+    std::fs::write(&path, format!("{history}{undone}\n")).unwrap();
+    assert_eq!(page()["entries"][5]["undone"], "it died");
+    let live = n1.read(CONF);
+    refused(
+        &n1,
+        &["rollback", "6"],
+        &["configuration 6", "it was undone"],
+    );
+    assert!(n1.read(CONF) == live);
+    done(&n1, &["rollback"]);
+    assert_eq!(n1.cmap("totem.token"), "1000");
+}

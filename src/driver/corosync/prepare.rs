@@ -87,25 +87,31 @@ impl CorosyncSys {
         }
     }
 
-    /// The entry of the history to go back to.
-    pub(super) fn earlier(&self, id: Option<u64>, held: &S01) -> Result<Entry> {
+    /// The entry of the history to go back to: of another text than the present one, where none is
+    /// named, and one that came into effect.
+    fn earlier(&self, id: Option<u64>, held: &S01) -> Result<Entry> {
         let entries = self.history.read()?.entries;
         let holds = |e: &&Entry| e.undone.is_none();
         let found = match id {
-            Some(id) => entries.iter().find(|e| e.id == id).cloned(),
+            Some(id) => entries.iter().find(|e| e.id == id),
             None => {
-                let present = entries.iter().rposition(|e| e.sha256 == held.conf);
+                let present = entries
+                    .iter()
+                    .rposition(|e| holds(&e) && e.sha256 == held.conf);
                 let before = &entries[..present.unwrap_or(entries.len())];
-                before.iter().rev().find(holds).cloned()
+                let other = |e: &&Entry| holds(e) && e.sha256 != held.conf;
+                before.iter().rev().find(other)
             }
         };
         let what = id.map_or("an earlier configuration".to_owned(), |id| {
             format!("configuration {id}")
         });
-        found.ok_or_else(|| {
-            Error::new("roll back to", what, "it is not in the history")
-                .hint("see 'clusmgrctl config history'")
-        })
+        let cause = match found {
+            Some(entry) if holds(&entry) => return Ok(entry.clone()),
+            Some(_) => "it was undone, and never in effect",
+            None => "it is not in the history",
+        };
+        Err(Error::new("roll back to", what, cause).hint("see 'clusmgrctl config history'"))
     }
 
     /// An applied version is above all that was; one that is taken in is not below what runs, since
