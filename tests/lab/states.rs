@@ -416,3 +416,39 @@ fn held_a_node_takes_a_change_and_stays_held() {
         (n1.cmap("totem.config_version") == version_of(&live(&n1)).to_string()).then_some(())
     });
 }
+
+#[test]
+fn what_was_there_before_the_first_apply_is_taken_over_or_backed_up() {
+    for (name, bad, flag) in [
+        ("state-alone", "", "--standalone"),
+        ("state-first-bad", "totem {\n", "--debug"),
+    ] {
+        let lab = Lab::up(name, "1 --no-clusmgr", &[]);
+        let n1 = lab.node(1);
+        let new = live(&n1).replace("config_version: 1\n", "config_version: 2\n");
+        n1.put("/tmp/new.conf", new.replace("token: 1000", "token: 1500"));
+        n1.edit_conf(|t| format!("# by hand\n\n{t}{bad}"));
+        let first = n1.read(CONF);
+        n1.start_daemon(&["--poll-interval", "0.2", flag]);
+        n1.wait("STANDALONE", |s| s["mode"] == "standalone");
+        change(&n1, "apply").ok();
+        let kept = std::fs::read_dir(n1.file("/var/lib/clusmgr/backup")).unwrap();
+        let mut kept = kept.map(|f| std::fs::read(f.unwrap().path()).unwrap());
+        assert!(kept.any(|k| k == first), "{name}: byte for byte");
+        let what: Vec<Value> = entries(&n1).iter().map(|e| e["what"].clone()).collect();
+        if bad.is_empty() {
+            assert_eq!(what, ["take-over", "apply"]);
+            change(&n1, "rollback").ok();
+            assert_eq!(value_of(&live(&n1), "token"), "1000");
+        } else {
+            assert_eq!(what, ["apply"]);
+        }
+        if flag == "--standalone" {
+            n1.ctl(&["start"]).ok();
+        }
+        assert_eq!(
+            n1.cmap("totem.config_version"),
+            version_of(&live(&n1)).to_string()
+        );
+    }
+}

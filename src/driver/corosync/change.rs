@@ -119,11 +119,7 @@ impl Changes for CorosyncSys {
 
     fn change_write(&self, change: &Prepared) -> Result<()> {
         if let Some(old) = &change.old {
-            self.keep_text(old)?;
-            // A hand edit may be nowhere else, whatever comes of this.
-            if self.is_foreign(&old.sha256) {
-                file::write_atomic(&self.backup_path(&old.sha256), &old.bytes, 0o600)?;
-            }
+            self.secure(old)?;
         }
         if let Some(back) = change.instead() {
             self.keep_text(back)?;
@@ -278,6 +274,20 @@ pub(super) fn text_of(bytes: Zeroizing<Vec<u8>>) -> Text {
 }
 
 impl CorosyncSys {
+    /// Keeps what a change replaces. Where clusmgr holds nothing yet, as in a STANDALONE that nobody
+    /// has left so far, that is a take-over. A hand edit may be nowhere else, whatever comes of this.
+    fn secure(&self, old: &Text) -> Result<()> {
+        if self.corosync_config_mtx.lock().u.is_none() {
+            if let Ok(live) = self.check_conf(old.bytes.clone()) {
+                self.take_over(&live)?;
+            }
+        }
+        if self.is_foreign(&old.sha256) {
+            file::write_atomic(&self.backup_path(&old.sha256), &old.bytes, 0o600)?;
+        }
+        self.keep_text(old)
+    }
+
     fn put_back(&self, text: Option<&Text>) -> Result<()> {
         match text {
             Some(text) => self.put_live(text),
