@@ -142,6 +142,7 @@ impl Changes for Data {
         Ok(Prepared {
             what: request.what.as_str(),
             by: request.by.clone(),
+            same: false,
             needs: self.script.lock().unwrap().needs,
             plan: vec!["a: 1 → 2".into()],
             warnings: Vec::new(),

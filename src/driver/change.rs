@@ -80,6 +80,8 @@ pub struct Prepared {
     pub what: &'static str,
     /// Who asks.
     pub by: String,
+    /// All is so already: there is nothing to do.
+    pub same: bool,
     /// What it takes.
     pub needs: Needs,
     /// What changes, in words, a line each; secrets replaced.

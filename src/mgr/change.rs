@@ -57,12 +57,12 @@ impl Manager {
             warnings: change.warnings.clone(),
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        let same = change
-            .old
-            .as_ref()
-            .is_some_and(|o| o.sha256 == change.new.sha256);
-        if dry_run || (same && change.what != "adopt") {
-            return Ok(report(false, change.needs.as_str()));
+        if change.same {
+            return Ok(report(false, Needs::Nothing.as_str()));
+        }
+        if dry_run {
+            let how = if runs { change.needs.as_str() } else { "start" };
+            return Ok(report(false, how));
         }
         if change.what == "adopt" {
             // The live file stays as it is, whatever comes of it: it is not ours to take back.

@@ -274,3 +274,46 @@ fn a_rollback_goes_to_another_text_that_was_in_effect() {
     done(&n1, &["rollback"]);
     assert_eq!(n1.cmap("totem.token"), "1000");
 }
+
+#[test]
+fn to_adopt_what_is_held_already_is_nothing_to_do() {
+    let lab = one("adopt-same", &FLAGS);
+    let n1 = lab.node(1);
+    let history = || n1.read("/var/lib/clusmgr/history.jsonl");
+    let (before, told) = (history(), n1.latest());
+    let nothing = |op: &str| {
+        let report: Value = serde_json::from_str(&config(&n1, &[op]).ok()).unwrap();
+        assert_eq!(
+            (&report["done"], &report["how"]),
+            (&json!(false), &json!("nothing")),
+            "{op}"
+        );
+    };
+    nothing("adopt");
+    nothing("revert");
+    nothing("adopt");
+    // What waits for a restart is taken in once.
+    n1.edit_conf(|t| t.replace("clab", "other"));
+    assert_eq!(done(&n1, &["adopt"])["how"], "restart");
+    nothing("adopt");
+    assert_eq!(degraded(&n1.status()), ["restart-needed"]);
+    // With the old name back nothing waits any more.
+    n1.edit_conf(|t| t.replace("other", "clab"));
+    assert_eq!(done(&n1, &["adopt"])["how"], "nothing");
+    assert_eq!(degraded(&n1.status()), Vec::<&str>::new());
+    // Another lay-out is another file, and another key is another key.
+    n1.edit_conf(|t| format!("{t}\n\n"));
+    done(&n1, &["adopt"]);
+    n1.sh("chmod 600 /etc/corosync/authkey; head -c 256 /dev/urandom >/etc/corosync/authkey")
+        .ok();
+    n1.wait("key drift", |s| s["key"]["drift"] == true);
+    done(&n1, &["adopt"]);
+    nothing("adopt");
+    let changed = n1
+        .kinds_after(told)
+        .iter()
+        .filter(|k| *k == "config.changed")
+        .count();
+    let added = history().split(|b| *b == b'\n').count() - before.split(|b| *b == b'\n').count();
+    assert_eq!((changed, added), (4, 4));
+}

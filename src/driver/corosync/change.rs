@@ -208,11 +208,13 @@ impl Changes for CorosyncSys {
         self.set_drift(false);
         if change.what == "adopt" {
             self.set_key_drift(false);
-            if ran && change.needs == Needs::Restart {
-                let detail = "corosync runs with an older configuration than the one that was taken in; \
-                              'clusmgrctl restart' brings it into effect";
-                self.set_degraded("restart-needed", detail);
-            }
+        }
+        if change.what == "adopt" && ran && change.needs == Needs::Restart {
+            let detail = "corosync runs with an older configuration than the one that was taken in; \
+                          'clusmgrctl restart' brings it into effect";
+            self.set_degraded("restart-needed", detail);
+        } else {
+            self.clear_degraded("restart-needed");
         }
         self.tell_kept(change, if ran { how.as_str() } else { "start" });
         Ok(())

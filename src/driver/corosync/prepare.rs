@@ -172,9 +172,10 @@ impl CorosyncSys {
         let text = self.live_text()?;
         let live = self.present(what, text.as_ref())?;
         let config = self.wanted(request, text.as_ref(), version)?;
+        let live_sha = text.as_ref().map(|t| t.sha256.clone());
         let held = self.corosync_config_mtx.lock().u.clone();
-        let old = match (what, held) {
-            (What::Adopt, Some(held)) => Some(self.held_text(&held)?),
+        let old = match (what, &held) {
+            (What::Adopt, Some(held)) => Some(self.held_text(held)?),
             // Also one that is no good: a change that fails gives back what was there.
             _ => text,
         };
@@ -215,10 +216,24 @@ impl CorosyncSys {
             .map(|c| plan::Change { hint: None, ..c });
         plan.restart.extend(restart);
         self.corosync_t(&config, checked.key.path())?;
+        let needs = needs(&plan);
+        let same = match what {
+            What::Apply(_) | What::Rollback(_) => same,
+            What::Revert => same && needs == Needs::Nothing,
+            // A restart that an earlier one left to the operator is left to him still.
+            What::Adopt => {
+                let ours = held.is_some_and(|h| {
+                    live_sha.is_some_and(|sha| h.is_ours(&sha))
+                        && checked.key.fingerprint() == h.key
+                });
+                same && ours && needs != Needs::Reload
+            }
+        };
         Ok(Prepared {
             what: what.as_str(),
             by: request.by.clone(),
-            needs: needs(&plan),
+            same,
+            needs,
             plan: plan_lines(&plan),
             warnings: checked.warnings().iter().map(ToString::to_string).collect(),
             new,

@@ -124,6 +124,7 @@ impl CorosyncSys {
                 _ => "apply",
             },
             by: pending.by.clone(),
+            same: false,
             needs: if untouched {
                 Needs::Nothing
             } else {
