@@ -59,7 +59,7 @@ pub(super) fn verbs() -> Vec<Command> {
     let json = || flag("json", "Print JSON, for programs");
     let dry = || flag("dry-run", "Say what would be done, and do nothing");
     let only = || {
-        let help = "It is meant for this node alone: do the same on every other";
+        let help = "The new file is meant for this node alone: do the same on every other; a reload makes each read its own again";
         flag("this-node-only", help)
     };
     vec![

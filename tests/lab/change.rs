@@ -177,14 +177,25 @@ fn what_is_refused_touches_nothing() {
     assert!(!n1.file("/var/lib/clusmgr/change.json").exists());
     // A second node learns nothing of all that.
     assert_eq!(lab.node(2).status()["config"]["version"], 1);
-    // And a change that is right goes through.
+    // And a change that is right goes through, with a word about whom the reload reaches.
     let file = edited(&n1, &[NEXT, ("token: 1000", "token: 1500")]);
-    assert_eq!(
-        report(&n1, &["apply", &file, "--this-node-only"])["done"],
-        true
-    );
+    let reaches = |report: &Value| {
+        let said = report["warnings"].to_string();
+        said.contains("the reload is not of this node only: node 2 will read")
+    };
+    let dry = report(&n1, &["apply", &file, "--this-node-only", "--dry-run"]);
+    assert!(reaches(&dry), "{dry}");
+    let done = report(&n1, &["apply", &file, "--this-node-only"]);
+    assert!(done["done"] == true && reaches(&done), "{done}");
     assert_eq!(cmap(&n1, "totem.token"), "1500");
     assert_eq!(cmap(&lab.node(2), "totem.token"), "1000");
+    // With nobody else in the ring there is no such word.
+    lab.node(2).ctl(&["stop"]).ok();
+    crate::common::until("n2 has left", crate::common::LONG, || {
+        (cmap(&n1, "runtime.members.2.status") == "left").then_some(())
+    });
+    let back = report(&n1, &["rollback", "--this-node-only", "--dry-run"]);
+    assert!(back["how"] == "reload" && !reaches(&back), "{back}");
 }
 
 #[test]

@@ -217,6 +217,11 @@ impl CorosyncSys {
         plan.restart.extend(restart);
         self.corosync_t(&config, checked.key.path())?;
         let needs = needs(&plan);
+        let mut warnings: Vec<String> =
+            checked.warnings().iter().map(ToString::to_string).collect();
+        if needs == Needs::Reload {
+            warnings.extend(running.as_ref().and_then(Running::reaches));
+        }
         let same = match what {
             What::Apply(_) | What::Rollback(_) => same,
             What::Revert => same && needs == Needs::Nothing,
@@ -235,7 +240,7 @@ impl CorosyncSys {
             same,
             needs,
             plan: plan_lines(&plan),
-            warnings: checked.warnings().iter().map(ToString::to_string).collect(),
+            warnings,
             new,
             old,
             back,

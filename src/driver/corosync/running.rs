@@ -22,7 +22,7 @@ impl Running {
     }
 
     /// The nodes that are in a ring with this one, by nodeid.
-    pub(super) fn others(&self) -> Vec<u64> {
+    fn others(&self) -> Vec<u64> {
         let place = self.get("nodelist.local_node_pos").unwrap_or_default();
         let own = self.get(&format!("nodelist.node.{place}.nodeid"));
         let joined = |(key, value): (&String, &String)| {
@@ -33,6 +33,21 @@ impl Running {
         let mut all: Vec<u64> = self.0.iter().filter_map(joined).collect();
         all.sort_unstable();
         all
+    }
+
+    /// What to know of a reload where others are in the ring.
+    pub(super) fn reaches(&self) -> Option<String> {
+        let others: Vec<String> = self.others().iter().map(ToString::to_string).collect();
+        let which = match others.len() {
+            0 => return None,
+            1 => "node",
+            _ => "nodes",
+        };
+        Some(format!(
+            "the reload is not of this node only: {which} {} will read their own corosync.conf again too, \
+             with whatever was edited there",
+            others.join(", ")
+        ))
     }
 
     /// Its configuration: that of these texts of which it has most, the first of equals, with its own
