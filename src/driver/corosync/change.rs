@@ -206,6 +206,8 @@ impl Changes for CorosyncSys {
         self.in_use(&live);
         self.corosync_config_mtx.lock().pending = None;
         self.set_drift(false);
+        // It has passed the checks just now.
+        self.clear_degraded("bad-config");
         if change.what == "adopt" {
             self.set_key_drift(false);
         }
