@@ -143,13 +143,28 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether it changes something, and so needs uid 0.
+    /// Whether it changes something, and so needs uid 0. A dry run does too: corosync's own check, which
+    /// is part of it, opens the log file that the text names, as root.
     #[must_use]
     pub fn changes(&self) -> bool {
-        matches!(
-            self,
-            Request::Start { .. } | Request::Stop { .. } | Request::Restart { .. }
-        )
+        // Without a `_`, so that a new request cannot be forgotten here.
+        match self {
+            Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. }
+            | Request::ConfigApply { .. }
+            | Request::ConfigAdopt { .. }
+            | Request::ConfigRevert { .. }
+            | Request::ConfigRollback { .. } => true,
+            Request::Status
+            | Request::Events { .. }
+            | Request::Subscribe { .. }
+            | Request::ConfigShow
+            | Request::ConfigCheck
+            | Request::ConfigDiff { .. }
+            | Request::ConfigHistory
+            | Request::KeyFingerprint => false,
+        }
     }
 }
 
