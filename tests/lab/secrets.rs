@@ -13,9 +13,9 @@ fn a_misspelt_or_misplaced_key_is_seen_nowhere() {
     n1.edit_conf(|t| {
         t.replace(
             "crypto_cipher:",
-            &format!("keyy: Zq7one\n\tKey: Zq7two\n\tkye: Zq7three\n\tsalt: {hex}\n\t# keey: Zq7four\n\tcrypto_cipher:"),
+            &format!("keyy: Zq7one\n\tKey: Zq7two\n\tkye: Zq7three\n\tauthkey: Zq7nine\n\tsalt: {hex}\n\t# keey: Zq7four\n\t#key=Zq7ten\n\t# my key: Zq7eleven\n\tcrypto_cipher:"),
         )
-        .replace("quorum {", "quorum {\n\tkey: Zq7five")
+        .replace("quorum {", "quorum {\n\tkey: Zq7five\n\ttotem.key: Zq7twelve")
     });
     n1.sh(&format!("chmod 644 {CONF}")).ok();
     n1.spawn("clusmgr -f -d --poll-interval 0.2");
@@ -82,7 +82,7 @@ fn a_misspelt_or_misplaced_key_is_seen_nowhere() {
         .iter()
         .find(|s| s.contains("config\", \"show\"]"))
         .unwrap();
-    assert_eq!(shown.matches("<redacted>").count(), 6, "{shown}");
+    assert_eq!(shown.matches("<redacted>").count(), 10, "{shown}");
     n1.end_daemon("TERM");
     said.push(String::from_utf8(n1.read("/tmp/spawned.out")).unwrap());
     for text in &said {

@@ -87,6 +87,8 @@ impl From<&str> for ConfValue {
 
 /// So many characters of hex or base64 under a name that nobody knows may be a key.
 const KEY_LIKE: usize = 32;
+/// So many of anything may be: corosync takes no key of fewer than 128 bytes, and no other value has so many.
+const LONG: usize = 100;
 
 /// Whether a value in the section of this path is a secret: `totem.key`, what reads like a misspelt or
 /// misplaced one, and what looks like a key below totem under a name that corosync does not know.
@@ -97,38 +99,41 @@ pub(super) fn is_secret(section: &str, name: &str, value: &[u8]) -> bool {
         return true;
     }
     let below_totem = section == "totem" || section.starts_with("totem.");
-    let suspect = reads_like_key(name) || (below_totem && looks_encoded(value));
+    let suspect = reads_like_key(name.as_bytes())
+        || (below_totem && (value.len() >= LONG || (value.len() >= KEY_LIKE && encoded(value))));
     suspect && options::option(section, name).is_none()
 }
 
-/// `key`, or what was meant to be it: `keyy`, `Key`, `kye`; not `keyfile`.
-fn reads_like_key(name: &str) -> bool {
-    let begins = name.get(..3).is_some_and(|b| b.eq_ignore_ascii_case("key"));
-    if begins {
-        return !name.eq_ignore_ascii_case("keyfile");
+/// A name with `key` in it, or what was meant to be it: `keyy`, `authkey`, `Key`, `kye`; not `keyfile`.
+fn reads_like_key(name: &[u8]) -> bool {
+    if name.windows(3).any(|w| w.eq_ignore_ascii_case(b"key")) {
+        return !name.eq_ignore_ascii_case(b"keyfile");
     }
-    name.len() <= 4 && options::unknown_key("totem", name) == Unknown::Near("key")
+    let near = |name| options::unknown_key("totem", name) == Unknown::Near("key");
+    name.len() <= 4 && std::str::from_utf8(name).is_ok_and(near)
 }
 
-fn looks_encoded(value: &[u8]) -> bool {
+fn encoded(value: &[u8]) -> bool {
     let of = |b: &u8| b.is_ascii_alphanumeric() || b"+/=-_".contains(b);
-    value.len() >= KEY_LIKE && value.iter().all(of)
+    value.iter().all(of)
 }
 
-/// Whether a comment reads as `key: …`, or as a misspelt one.
+/// Whether a comment may hold a key: a word that reads like one and then `:` or `=`, wherever it
+/// stands, or a word that is as long as a key.
 pub(super) fn looks_like_key(comment: &[u8]) -> bool {
-    let start = comment
-        .iter()
-        .take_while(|b| limits::is_blank(**b) || **b == b'#')
-        .count();
-    let text = comment.get(start..).unwrap_or_default();
-    let Some(colon) = text.iter().position(|b| *b == b':') else {
-        return false;
-    };
-    let name = limits::trim_end(text.get(..colon).unwrap_or_default());
-    let name = std::str::from_utf8(name).unwrap_or_default();
-    let last = name.rsplit('.').next().unwrap_or_default();
-    !name.contains([' ', '\t']) && reads_like_key(last)
+    let blank = |b: &u8| limits::is_blank(*b);
+    // A line of `-` or `=` is none.
+    let long = |w: &[u8]| w.len() >= LONG && encoded(w) && w.iter().any(u8::is_ascii_digit);
+    if comment.split(blank).any(long) {
+        return true;
+    }
+    let ends = (0..comment.len()).filter(|i| b":=".contains(&comment[*i]));
+    ends.into_iter().any(|end| {
+        let before = limits::trim_end(&comment[..end]);
+        let of_name = |b: &&u8| b.is_ascii_alphanumeric() || b"_-/".contains(b);
+        let length = before.iter().rev().take_while(of_name).count();
+        reads_like_key(&before[before.len() - length..])
+    })
 }
 
 #[cfg(test)]
@@ -145,10 +150,24 @@ mod tests {
             "keys: a",
             "Key: a",
             "kye: a",
+            "the key: a",
+            "key=a",
+            " my key : a",
+            "was: authkey = a",
+            "PSK_KEY:a",
+            &format!("old {}", "0aF+/=_-".repeat(16)),
         ] {
             assert!(looks_like_key(yes.as_bytes()), "{yes}");
         }
-        for no in ["", "key", "the key: a", "keyfile: /k", "token: 1"] {
+        for no in [
+            "",
+            "key",
+            "the key is below",
+            "keyfile: /k",
+            "token: 1",
+            "make it with corosync-keygen",
+            &"-=".repeat(60),
+        ] {
             assert!(!looks_like_key(no.as_bytes()), "{no}");
         }
     }
@@ -173,6 +192,11 @@ mod tests {
             ("totem", "cipher_text", &long),
             ("totem.interface", "x", &long),
             ("", "totem.x", &long),
+            ("totem", "authkey", "a"),
+            ("totem", "secret_KEY", "a"),
+            ("quorum", "totem.key", "a"),
+            ("logging", "mykey", "a"),
+            ("totem", "x", &format!("{long} {long} {long} {long}")),
         ] {
             assert!(
                 is_secret(section, name, value.as_bytes()),
