@@ -219,6 +219,7 @@ mod tests {
             output: "Nov 23 10:15:13 notice  [MAIN  ] hello\n\
                      Nov 23 10:15:13 error   [MAIN  ] nodeid is twice there.\n\
                      Nov 23 10:15:13 notice  [MAIN  ] Cluster Engine exiting\n"
+                .to_owned()
                 .into(),
         };
         assert_eq!(last_line(&ran), "nodeid is twice there.");
