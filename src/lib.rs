@@ -9,7 +9,7 @@
 //! ```text
 //! src/bin/*.rs  one call each
 //! F0  error  types  paths  log
-//! F1  sys/      all unsafe code and all OS calls: procfs spawn pidfd signal daemon pidfile file sock …
+//! F1  sys/      all unsafe code and all OS calls: alloc procfs spawn pidfd signal daemon pidfile file sock …
 //! F2  event  policy  wire  journal  persist    queues, restart policy, protocol; files of our own
 //! F3  driver/   mod (the traits)  corosync/{model,parse,render,validate,authkey: pure;
 //!               store: take-over and drift; process, output, exit, shm; service: the monitor's half}

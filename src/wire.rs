@@ -4,7 +4,9 @@
 
 mod config;
 
-pub use config::{ChangeReport, CheckReport, DiffReport, HistoryEntry, HistoryPage, WireFinding};
+pub use config::{
+    ChangeReport, CheckReport, ConfText, DiffReport, HistoryEntry, HistoryPage, WireFinding,
+};
 
 use crate::error::{Error, Kind};
 use crate::types::{ConfigVersion, NodeId, Pid, WallMs};
@@ -93,13 +95,13 @@ pub enum Request {
     ConfigDiff {
         /// A corosync.conf; left out: the live file against what clusmgr holds.
         #[serde(default)]
-        text: Option<String>,
+        text: Option<ConfText>,
     },
     /// Makes a text the configuration: a [`ChangeReport`].
     #[serde(rename = "config.apply")]
     ConfigApply {
         /// A corosync.conf.
-        text: String,
+        text: ConfText,
         /// It is meant for this node alone.
         #[serde(default)]
         this_node_only: bool,
@@ -456,6 +458,11 @@ mod tests {
             assert_eq!(serde_json::to_string(&r).unwrap(), text);
         }
         assert!(serde_json::from_str::<RequestLine>(r#"{"req":"rm"}"#).is_err());
+        // The text may hold a key.
+        let text = r#"{"id":0,"req":"config.diff","text":"key: a"}"#;
+        let r: RequestLine = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&r).unwrap(), text);
+        assert!(!format!("{r:?}").contains("key: a"), "{r:?}");
         let ok = ReplyLine {
             id: 1,
             proto: Some(PROTO),

@@ -7,7 +7,7 @@ use super::output::Out;
 use super::text::{clean, clean_lines};
 use crate::error::{Error, Kind};
 use crate::sys::{file, term};
-use crate::wire::{ChangeReport, DiffReport, HistoryPage, Request};
+use crate::wire::{ChangeReport, ConfText, DiffReport, HistoryPage, Request};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde::Serialize;
 use std::fmt::Write;
@@ -172,7 +172,7 @@ fn print<T: Serialize>(
     out.print(&words(what))
 }
 
-fn read_text(path: &Path) -> Result<String> {
+fn read_text(path: &Path) -> Result<ConfText> {
     let bytes = file::read_bounded(path, MAX_SIZE)?.ok_or_else(|| {
         Error::new("read", path.display(), "there is no such file")
             .hint("name the new corosync.conf")
@@ -182,7 +182,7 @@ fn read_text(path: &Path) -> Result<String> {
             .hint("write its comments in UTF-8")
             .kind(Kind::Failed)
     })?;
-    Ok(text)
+    Ok(text.into())
 }
 
 fn words_of_change(report: &ChangeReport) -> String {

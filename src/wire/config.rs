@@ -2,6 +2,38 @@
 
 use crate::types::{ConfigVersion, WallMs};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// The text of a corosync.conf on its way. It may hold a key: it is zeroed on drop, and `Debug` shows
+/// its length only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String")]
+pub struct ConfText(#[serde(serialize_with = "as_str")] Zeroizing<String>);
+
+fn as_str<S: serde::Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
+}
+
+impl From<String> for ConfText {
+    fn from(text: String) -> ConfText {
+        ConfText(Zeroizing::new(text))
+    }
+}
+
+impl ConfText {
+    /// The bytes: never log them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for ConfText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfText({} bytes)", self.0.len())
+    }
+}
 
 /// What a change of the configuration did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
