@@ -28,7 +28,7 @@ fn cmap(node: &Node<'_>, key: &str) -> String {
     out.trim().rsplit_once(" = ").unwrap().1.to_owned()
 }
 
-fn report(node: &Node<'_>, words: &[&str]) -> Value {
+pub fn report(node: &Node<'_>, words: &[&str]) -> Value {
     let mut all = vec!["config"];
     all.extend(words);
     all.push("--json");

@@ -16,6 +16,7 @@ mod hold;
 mod housekeeping;
 mod network;
 mod numbers;
+mod options;
 mod restarts;
 mod running;
 mod secrets;

@@ -2,7 +2,7 @@
 //! file may say something else: a hand edit that nobody reloaded, one that is no good, none at all.
 
 use super::model::Config;
-use super::proof::{expected, same};
+use super::proof::{Expected, expected, same};
 use super::tools::Cmap;
 use crate::types::ConfigVersion;
 use std::collections::BTreeSet;
@@ -53,14 +53,16 @@ impl Running {
     /// Its configuration: that of these texts of which it has most, the first of equals, with its own
     /// values where it has others. What the database does not have is taken from the text.
     pub(super) fn config(&self, texts: &[&Config], wanted: &Config) -> Config {
-        let all: Vec<(&Config, Cmap)> = texts.iter().map(|t| (*t, expected(t))).collect();
+        let all: Vec<(&Config, Expected)> = texts.iter().map(|t| (*t, expected(t))).collect();
         let mut known: BTreeSet<String> = expected(wanted).into_keys().collect();
         known.extend(all.iter().flat_map(|(_, keys)| keys.keys().cloned()));
-        let agrees = |keys: &Cmap, key: &str| match (keys.get(key), self.get(key)) {
-            (Some(text), Some(running)) => same(text.trim(), running),
+        let agrees = |keys: &Expected, key: &str| match (keys.get(key), self.get(key)) {
+            (Some(Some(text)), Some(running)) => same(text.trim(), running),
+            // What corosync makes of it cannot be told.
+            (Some(None), _) => true,
             (text, running) => text.is_none() == running.is_none(),
         };
-        let off = |keys: &Cmap| known.iter().filter(|k| !agrees(keys, k)).count();
+        let off = |keys: &Expected| known.iter().filter(|k| !agrees(keys, k)).count();
         let best = all.into_iter().min_by_key(|(_, keys)| off(keys));
         let (mut config, keys) = best.map_or_else(Default::default, |(c, keys)| (c.clone(), keys));
         for key in known.iter().filter(|k| !agrees(&keys, k)) {
@@ -102,12 +104,17 @@ mod tests {
         parse(text.as_bytes()).unwrap()
     }
 
+    fn database(of: &Config) -> Cmap {
+        let known = |(key, value): (String, Option<String>)| Some((key, value?));
+        expected(of).into_iter().filter_map(known).collect()
+    }
+
     #[test]
     fn the_text_that_runs_is_told_from_one_that_nobody_has_read() {
         let (held, edited) = (text(1, ""), text(1, " cluster_name: other\n"));
         let new = text(2, "");
         for (runs, other) in [(&held, &edited), (&edited, &held)] {
-            let running = Running(expected(runs));
+            let running = Running(database(runs));
             for texts in [[runs, other], [other, runs]] {
                 assert_eq!(running.config(&texts, &new), *runs);
             }
@@ -117,7 +124,7 @@ mod tests {
     #[test]
     fn values_that_no_text_has_are_those_of_the_running_one() {
         let held = text(1, " token: 01000\n");
-        let mut cmap = expected(&text(100, " token: 1000\n join: 60\n"));
+        let mut cmap = database(&text(100, " token: 1000\n join: 60\n"));
         cmap.insert("nodelist.node.1.ring0_addr".into(), "10.0.0.7".into());
         let new = text(101, " token: 1000\n join: 50\n");
         let running = Running(cmap);
