@@ -187,7 +187,13 @@ fn a_config_version_that_is_no_number_is_refused() {
             "18446744073709551615",
         );
     }
-    sound(&with("18446744073709551615"));
+    sound(&with("18446744073709551614"));
+    refused(
+        &with("18446744073709551615"),
+        "config_version",
+        "totem.config_version",
+        "no greater version could follow",
+    );
 }
 
 #[test]

@@ -68,6 +68,10 @@ impl Check<'_> {
             self.link_number(key, &path);
         }
         let value = std::str::from_utf8(bytes).unwrap_or_default();
+        if path == "totem.config_version" && value.parse() == Ok(u64::MAX) {
+            let message = "no greater version could follow, so that nothing could be changed any more; write a smaller number";
+            return self.error(key.value_at, &path, message);
+        }
         self.value(key, &path, opt, value);
         let knet = self.knet;
         let other = match section {
