@@ -25,6 +25,8 @@ pub(super) const PENDING_VERSION: &str = "s01";
 
 /// How long the running values may take to become the new ones after a reload that succeeded.
 const PROVE_LIMIT: Duration = Duration::from_secs(3);
+/// So many bytes of a plan are in its event; JSON may double them.
+const PLAN_MAX: usize = 16 << 10;
 /// Between two looks at them.
 const PROVE_STEP: Duration = Duration::from_millis(20);
 
@@ -189,7 +191,12 @@ impl Changes for CorosyncSys {
             .read_live()
             .map_err(|f| first_of(&self.params.paths.conf, &f))?;
         let live = live.ok_or_else(|| Error::new("keep", "the change", "the live file is gone"))?;
-        if change.what != "adopt" && live.sha != change.new.sha256 {
+        // Of an adopted file the text that was checked is the canonical one.
+        let same = match change.what {
+            "adopt" => render::sha256_hex(&self.canonical(&live)?) == change.new.sha256,
+            _ => live.sha == change.new.sha256,
+        };
+        if !same {
             return Err(self.foreign(change.what));
         }
         // A start that comes in between leaves the record alone.
@@ -268,6 +275,22 @@ impl Changes for CorosyncSys {
     }
 }
 
+/// A plan that fits in an event, whose line is at most 64 KiB: the beginning, and how much more there is.
+fn shortened(plan: &[String]) -> Vec<String> {
+    let mut room = PLAN_MAX;
+    let fits = |line: &&String| {
+        let had = room;
+        room = room.saturating_sub(line.len());
+        line.len() <= had
+    };
+    let mut told: Vec<String> = plan.iter().take_while(fits).cloned().collect();
+    let more = plan.len() - told.len();
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told
+}
+
 pub(super) fn text_of(bytes: Zeroizing<Vec<u8>>) -> Text {
     let version = parse::parse(&bytes).map(|c| c.config_version());
     Text {
@@ -322,7 +345,7 @@ impl CorosyncSys {
                 .with("by", change.by.clone())
                 .with("version", change.new.version.0)
                 .with("sha256", change.new.sha256.clone())
-                .with("plan", change.plan.clone()),
+                .with("plan", shortened(&change.plan)),
         );
     }
 
@@ -379,5 +402,25 @@ impl CorosyncSys {
                 let _ = std::fs::remove_file(file.path());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_plan_is_cut_and_says_so() {
+        let plan: Vec<String> = (0..5000)
+            .map(|n| format!("x.y{n}: 1 → 2 (reload)"))
+            .collect();
+        let told = shortened(&plan);
+        let bytes: usize = told.iter().map(String::len).sum();
+        assert!(told.len() > 100 && bytes < PLAN_MAX + 100, "{bytes}");
+        assert_eq!(
+            told.last().cloned(),
+            Some(format!("and {} more", 5001 - told.len()))
+        );
+        assert_eq!(shortened(&plan[..3]), plan[..3]);
     }
 }
