@@ -1,6 +1,7 @@
 //! What a change comes to, before anything is touched: the text that is asked for, its checks, its plan.
 
 use super::change::text_of;
+use super::finding::{Finding, Severity};
 use super::live::Live;
 use super::model::Config;
 use super::plan::{self, Plan};
@@ -55,7 +56,7 @@ impl CorosyncSys {
             parse::parse(bytes).map_err(|f| first_of(std::path::Path::new(name), &f))
         };
         match &request.what {
-            What::Apply(bytes) => parsed(bytes, "the new configuration"),
+            What::Apply(bytes) => parse::parse(bytes).map_err(|f| all_of(&f)),
             What::Adopt => {
                 let missing = || {
                     Error::new("adopt", conf.display(), "it is not there")
@@ -182,9 +183,13 @@ impl CorosyncSys {
         let back = self.way_back(old.as_ref(), runs);
         // All rules, and the key that it would be used with.
         let path = self.params.paths.conf.clone();
-        let checked = self
-            .check_conf(render::render(&config)?)
-            .map_err(|f| first_of(&path, &f))?;
+        let checked = match &request.what {
+            // As it was written: what is told of it has its own lines.
+            What::Apply(bytes) => self.check_conf(bytes.clone()).map_err(|f| all_of(&f))?,
+            _ => self
+                .check_conf(render::render(&config)?)
+                .map_err(|f| first_of(&path, &f))?,
+        };
         let bytes = self.canonical(&checked)?;
         let config = parse::parse(&bytes).map_err(|f| first_of(&path, &f))?;
         let new = Text {
@@ -339,6 +344,21 @@ impl CorosyncSys {
             plan: plan_lines(&plan::plan(&held, &new)),
         })
     }
+}
+
+/// So many findings are told in one error.
+const TOLD: usize = 10;
+
+/// All errors of a text that somebody wants applied, in one line.
+fn all_of(findings: &[Finding]) -> Error {
+    let errors = findings.iter().filter(|f| f.severity == Severity::Error);
+    let errors: Vec<String> = errors.map(ToString::to_string).collect();
+    let told = &errors[..errors.len().min(TOLD)];
+    let e = Error::new("apply", "the new configuration", told.join("; "));
+    e.hint(match errors.len() - told.len() {
+        0 => "'clusmgrctl config check FILE' shows them line by line".to_owned(),
+        more => format!("and {more} more: 'clusmgrctl config check FILE' shows all"),
+    })
 }
 
 pub(super) fn needs(plan: &Plan) -> Needs {
