@@ -463,6 +463,14 @@ mod tests {
         let r: RequestLine = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&r).unwrap(), text);
         assert!(!format!("{r:?}").contains("key: a"), "{r:?}");
+        // An old comment.
+        let text = r#"{"id":0,"req":"config.diff","text":[35,255]}"#;
+        let r: RequestLine = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&r).unwrap(), text);
+        let Request::ConfigDiff { text } = r.request else {
+            panic!("{r:?}");
+        };
+        assert_eq!(text.unwrap().expose(), b"#\xff");
         let ok = ReplyLine {
             id: 1,
             proto: Some(PROTO),

@@ -5,7 +5,7 @@ use super::commands::Cli;
 use super::connect;
 use super::output::Out;
 use super::text::{clean, clean_lines};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::sys::{file, term};
 use crate::wire::{ChangeReport, ConfText, DiffReport, HistoryPage, Request};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -14,8 +14,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A text must fit in a line of the protocol, with what JSON makes of its control characters.
-const MAX_SIZE: u64 = 512 << 10;
+/// As `config check` has it. It must also fit in a line of the protocol; the client sees to that.
+const MAX_SIZE: u64 = 1 << 20;
 /// The longest that a change takes: the check, a restart that does not become ready, and the way back.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -177,12 +177,7 @@ fn read_text(path: &Path) -> Result<ConfText> {
         Error::new("read", path.display(), "there is no such file")
             .hint("name the new corosync.conf")
     })?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Error::new("read", path.display(), "it is not UTF-8")
-            .hint("write its comments in UTF-8")
-            .kind(Kind::Failed)
-    })?;
-    Ok(text.into())
+    Ok(bytes.into())
 }
 
 fn words_of_change(report: &ChangeReport) -> String {

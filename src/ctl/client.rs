@@ -138,6 +138,16 @@ impl Client {
         let text = serde_json::to_string(&line).map_err(|e| self.rubbish(e))?;
         let mut text = Zeroizing::new(text);
         text.push('\n');
+        if text.len() > MAX_LINE {
+            let cause = format!(
+                "the request has {} bytes, and at most {MAX_LINE} can be sent",
+                text.len()
+            );
+            let e = Error::new("talk to", self.path.display(), cause);
+            return Err(e
+                .hint("take comments and unused sections out of the file")
+                .into());
+        }
         if let Err(e) = self.stream.write_all(text.as_bytes()) {
             match e.kind() {
                 io::ErrorKind::WouldBlock => return Err(self.late()),

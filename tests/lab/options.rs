@@ -395,3 +395,61 @@ fn a_value_of_any_section_that_does_not_change_is_told() {
             .ok();
     }
 }
+
+#[test]
+fn a_file_of_latin_1_and_a_directory_in_uidgid_d_are_no_hindrance() {
+    let lab = Lab::up("options-odd", "1", &["--poll-interval", "0.2"]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    n1.sh("mkdir -p /etc/corosync/uidgid.d/old").ok();
+    let file = edited(&n1, &[("config_version: 1\n", "config_version: 2\n")]);
+    let mut bytes = n1.read(&file);
+    bytes.extend(b"# f\xfcr alle\n");
+    n1.put(&file, &bytes);
+    let diff = n1.ctl(&["config", "diff", &file]).ok();
+    assert!(diff.contains("+# f"), "{diff}");
+    assert_eq!(report(&n1, &["apply", &file])["done"], true);
+    let live = n1.read("/etc/corosync/corosync.conf");
+    assert!(
+        live.windows(5).any(|w| w == b"f\xfcr a"),
+        "the comment stays as it was"
+    );
+    // 600 KiB of comments are no hindrance; a text that fits in no line is, and that is said.
+    for (lines, fits) in [(6_000, true), (10_400, false)] {
+        let mut long = live.clone();
+        long.retain(|b| *b != 0xfc);
+        let text = String::from_utf8(long)
+            .unwrap()
+            .replace("config_version: 2\n", "config_version: 3\n");
+        n1.put(
+            &file,
+            text + &format!("# {}\n", "x".repeat(97)).repeat(lines),
+        );
+        let ran = n1.ctl(&["config", "apply", &file]);
+        assert_eq!(ran.code == 0, fits, "{ran:?}");
+        assert!(fits || ran.err.contains("can be sent"), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_apply_names_every_mistake_by_the_lines_of_the_file_that_was_given() {
+    let lab = Lab::up("options-lines", "1", &["--poll-interval", "0.2"]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    // The totem section last, where the canonical text has it first.
+    n1.put(
+        "/tmp/new.conf",
+        "quorum {\nprovider: corosync_votequorum\n}\nnodelist {\nnode {\nnodeid: 1\nname: n1\n\
+         ring0_addr: 10.77.0.1\n}\n}\n\n\ntotem {\nversion: 2\ntoken: 7\njoin: x\nconfig_version: 9\n}\n",
+    );
+    let ran = n1.ctl(&["config", "apply", "/tmp/new.conf"]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    for part in [
+        "apply the new configuration: line 15, column 8: totem.token",
+        "line 16, column 7: totem.join",
+        "config check FILE",
+    ] {
+        assert!(ran.err.contains(part), "no {part:?} in {ran:?}");
+    }
+    assert!(!ran.err.contains("/etc/corosync/corosync.conf"), "{ran:?}");
+}

@@ -81,7 +81,10 @@ impl CorosyncSys {
         };
         let to = dir.join("uidgid.d");
         std::fs::create_dir(&to).map_err(|e| Error::io("create", to.display(), &e))?;
-        for entry in entries.flatten().take(1000) {
+        // corosync passes over what is no regular file, too.
+        let regular =
+            |e: &std::fs::DirEntry| std::fs::metadata(e.path()).is_ok_and(|m| m.is_file());
+        for entry in entries.flatten().filter(regular).take(1000) {
             if let Some(bytes) = file::read_bounded(&entry.path(), 1 << 20)? {
                 file::write_atomic(&to.join(entry.file_name()), &bytes, 0o600)?;
             }
