@@ -453,3 +453,17 @@ fn an_apply_names_every_mistake_by_the_lines_of_the_file_that_was_given() {
     }
     assert!(!ran.err.contains("/etc/corosync/corosync.conf"), "{ran:?}");
 }
+
+#[test]
+fn a_dry_run_leaves_no_log_behind() {
+    let lab = Lab::up("options-dry", "1", &["--poll-interval", "0.2"]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let log = "to_logfile: yes\n\tlogfile: /var/log/new.log";
+    let next = ("config_version: 1\n", "config_version: 2\n");
+    let file = edited(&n1, &[next, ("to_logfile: no", log)]);
+    assert_eq!(report(&n1, &["apply", &file, "--dry-run"])["how"], "reload");
+    assert!(!n1.file("/var/log/new.log").exists());
+    assert_eq!(report(&n1, &["apply", &file])["done"], true);
+    assert!(n1.file("/var/log/new.log").exists());
+}

@@ -2,7 +2,7 @@
 //! and never runs on the monitor's thread.
 
 use super::CorosyncSys;
-use super::model::Config;
+use super::model::{Config, Item};
 use super::render;
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::sys::file;
@@ -42,9 +42,14 @@ impl CorosyncSys {
             .params
             .run_dir
             .join(format!("check.{}", host::own_pid()));
+        let logs = missing_logs(config);
         let tested = self
             .prepare_copy(&dir, config, key)
             .and_then(|copy| self.test_copy(&copy));
+        // `-t` opens the logs for writing, and a check leaves nothing behind.
+        for log in logs {
+            let _ = std::fs::remove_file(log);
+        }
         // A leftover would be found again, and replaced, at the next check.
         let _ = std::fs::remove_dir_all(&dir);
         tested
@@ -162,6 +167,27 @@ impl CorosyncSys {
         }
         Ok(parse_cmap(&ran.output))
     }
+}
+
+/// The log files of a configuration that are not there.
+fn missing_logs(config: &Config) -> Vec<PathBuf> {
+    fn of(items: &[Item], found: &mut Vec<PathBuf>) {
+        for item in items {
+            match item {
+                Item::Key(key) if key.name == "logfile" => {
+                    found.push(key.value.text().trim().into())
+                }
+                Item::Section(section) => of(&section.items, found),
+                Item::Key(_) | Item::Comment(_) => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    if let Some(logging) = config.section("logging") {
+        of(&logging.items, &mut found);
+    }
+    found.retain(|log| log.is_absolute() && log.symlink_metadata().is_err());
+    found
 }
 
 /// `KEY (TYPE) = VALUE`, a line each.
