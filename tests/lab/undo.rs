@@ -147,3 +147,27 @@ fn a_file_that_somebody_edits_during_an_apply_is_left_alone() {
     n1.ctl(&["--timeout", "60", "config", "revert"]).ok();
     assert_eq!(n1.cmap("totem.token"), "1000");
 }
+
+#[test]
+fn a_file_that_is_edited_while_it_is_adopted_is_not_taken_in() {
+    let lab = Lab::up("undo-adopt", "1 --no-clusmgr", &[]);
+    // Somebody edits it again during the check, and corosync sees no difference.
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *-t*) echo '# again' >>{CONF};; esac\n\
+         exec /usr/sbin/corosync \"$@\"\n"
+    );
+    stand_in(&lab, "corosync", &script);
+    let n1 = lab.node(1);
+    n1.edit_conf(|t| t.replace("token: 1000", "token: 3000"));
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    let ran = n1.ctl(&["--timeout", "60", "config", "adopt"]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    assert!(
+        ran.err.contains("somebody else changed it meanwhile"),
+        "{ran:?}"
+    );
+    let s = n1.wait("drift", |s| s["config"]["drift"] == true);
+    assert_eq!(s["service"]["state"], "running");
+    let held = n1.ctl(&["config", "show"]).ok();
+    assert!(held.contains("token: 1000"), "{held}");
+}
