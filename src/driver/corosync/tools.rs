@@ -175,7 +175,7 @@ fn missing_logs(config: &Config) -> Vec<PathBuf> {
         for item in items {
             match item {
                 Item::Key(key) if key.name == "logfile" => {
-                    found.push(key.value.text().trim().into())
+                    found.push(key.value.text().trim().into());
                 }
                 Item::Section(section) => of(&section.items, found),
                 Item::Key(_) | Item::Comment(_) => {}
