@@ -56,8 +56,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("daemon::start", &["nix::"]),
     ("driver::corosync::exit", &["nix::"]),
     ("driver::corosync::service", &["nix::"]),
-    // The same, and the real path of the binary.
-    ("driver::corosync::process", &["nix::", "std::fs"]),
+    ("driver::corosync::process", &["nix::"]),
+    // The real path of the binary.
+    ("driver::corosync::process::find", &["std::fs"]),
     // The log is below `sys`, and says who it is.
     ("log::sink", &["std::process"]),
     // Files that are appended to, or cut: `sys::file` only replaces whole ones.

@@ -183,11 +183,10 @@ impl CorosyncService {
 impl Service for CorosyncService {
     fn adopt_service(&mut self) -> Result<Option<Run>> {
         let params = &self.sys.params;
-        let pid_file = &params.paths.pid;
-        let mut found = Process::find(&params.paths.bin, pid_file, &params.run_dir)?;
+        let mut found = Process::find(&params.paths, &params.run_dir)?;
         let already_running = std::mem::take(&mut self.already_running);
         if found.is_none() && already_running {
-            found = Process::rival(pid_file, &params.run_dir);
+            found = Process::rival(&params.paths, &params.run_dir);
         }
         let Some(process) = found else {
             return Ok(None);
@@ -254,8 +253,7 @@ impl Service for CorosyncService {
                 if meaning.already_running {
                     check.already_running = true;
                     self.already_running = true;
-                    let paths = &self.sys.params.paths;
-                    if let Some(who) = Process::rival_text(&paths.bin, &paths.pid) {
+                    if let Some(who) = Process::rival_text(&self.sys.params.paths) {
                         meaning.cause = format!("{}: {who}", meaning.cause);
                     }
                 }
