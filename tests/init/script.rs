@@ -24,6 +24,15 @@ impl<'l> Script<'l> {
         std::fs::write(self.node.file("/tmp/default"), text).unwrap();
     }
 
+    /// Another program in the place of the daemon; its name is the daemon's, as an upgrade's is.
+    fn program(&self, text: &str) {
+        let dir = self.node.file("/tmp/new");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("clusmgr"), text).unwrap();
+        self.node.sh("chmod 755 /tmp/new/clusmgr").ok();
+        std::fs::write(self.node.file("/tmp/default"), "DAEMON=/tmp/new/clusmgr\n").unwrap();
+    }
+
     fn run(&self, verb: &str) -> Ran {
         let line = format!("CLUSMGR_DEFAULTS=/tmp/default exec /tmp/clusmgr-init {verb}");
         self.node.sh(&line)
@@ -78,6 +87,22 @@ fn start_stop_restart_reload_and_status_as_the_lsb_says_and_upgrade_leaves_coros
     assert_eq!(node.daemon_pid(), daemon);
     assert!(node.lives(daemon) && node.lives(corosync));
     script.set("--stable-after 1");
+    // Nor a program that the loader refuses (1), nor a state that it does not know.
+    let loader = "#!/bin/sh\necho 'GLIBC_2.99 not found' >&2\nexit 1\n";
+    script.program(loader);
+    script.gives("upgrade", 1, "the old one is left running: GLIBC_2.99");
+    assert_eq!(node.daemon_pid(), daemon);
+    assert!(node.lives(daemon) && node.lives(corosync));
+    // One that passes its own test and does not start all the same: said loudly.
+    script.program(
+        "#!/bin/sh\ncase \"$*\" in *--test*) exit 0 ;; esac\necho 'no start' >&2\nexit 1\n",
+    );
+    script.gives("upgrade", 1, "THE NEW CLUSMGR DOES NOT START");
+    assert!(node.lives(corosync));
+    script.set("--stable-after 1");
+    script.gives("start", 0, "started (pid");
+    assert_eq!(node.wait_state("running")["service"]["pid"], corosync);
+    let daemon = node.daemon_pid();
 
     script.gives("restart", 0, "started (pid");
     node.wait_state("running");
