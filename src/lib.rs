@@ -9,8 +9,8 @@
 //! ```text
 //! src/bin/*.rs  one call each
 //! F0  error  types  paths  log
-//! F1  sys/      all unsafe code and all OS calls: procfs spawn pidfd signal daemon pidfile file sock …;
-//!               corosync/: the typed client of its libraries
+//! F1  sys/      all unsafe code and all OS calls: alloc procfs spawn pidfd signal daemon pidfile file
+//!               sock …; corosync/: the typed client of its libraries
 //! F2  event  policy  wire  journal  persist    queues, restart policy, protocol; files of our own
 //!     verdict   what is wrong and what to do, from a status: pure
 //! F3  driver/   mod (the traits)  corosync/{model,parse,render,validate,authkey: pure;

@@ -7,10 +7,12 @@ mod config;
 mod page;
 #[cfg(test)]
 pub(crate) mod sample;
+mod text;
 
 pub use cluster::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
 pub use config::{ChangeReport, CheckReport, DiffReport, HistoryEntry, HistoryPage, WireFinding};
 pub use page::{EventsPage, lagged_line};
+pub use text::ConfText;
 
 use crate::error::{Error, Kind};
 use crate::types::{ConfigVersion, NodeId, Pid, WallMs};
@@ -102,13 +104,13 @@ pub enum Request {
     ConfigDiff {
         /// A corosync.conf; left out: the live file against what clusmgr holds.
         #[serde(default)]
-        text: Option<String>,
+        text: Option<ConfText>,
     },
     /// Makes a text the configuration: a [`ChangeReport`].
     #[serde(rename = "config.apply")]
     ConfigApply {
         /// A corosync.conf.
-        text: String,
+        text: ConfText,
         /// It is meant for this node alone.
         #[serde(default)]
         this_node_only: bool,
@@ -152,13 +154,29 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether it changes something, and so needs uid 0.
+    /// Whether it changes something, and so needs uid 0. A dry run does too: corosync's own check, which
+    /// is part of it, opens the log file that the text names, as root.
     #[must_use]
     pub fn changes(&self) -> bool {
-        matches!(
-            self,
-            Request::Start { .. } | Request::Stop { .. } | Request::Restart { .. }
-        )
+        // Without a `_`, so that a new request cannot be forgotten here.
+        match self {
+            Request::Start { .. }
+            | Request::Stop { .. }
+            | Request::Restart { .. }
+            | Request::ConfigApply { .. }
+            | Request::ConfigAdopt { .. }
+            | Request::ConfigRevert { .. }
+            | Request::ConfigRollback { .. } => true,
+            Request::Status
+            | Request::Why
+            | Request::Events { .. }
+            | Request::Subscribe { .. }
+            | Request::ConfigShow
+            | Request::ConfigCheck
+            | Request::ConfigDiff { .. }
+            | Request::ConfigHistory
+            | Request::KeyFingerprint => false,
+        }
     }
 }
 

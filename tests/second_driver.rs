@@ -14,7 +14,7 @@ use clusmgr::journal::Journal;
 use clusmgr::mgr::monitor::Monitor;
 use clusmgr::mgr::state::Hold;
 use clusmgr::mgr::state::Input;
-use clusmgr::mgr::{Command, Manager, publish};
+use clusmgr::mgr::{Command, Kept, Manager, publish};
 use clusmgr::paths::{CorosyncPaths, LAYOUTS};
 use clusmgr::policy::Policy;
 use clusmgr::sys::clock;
@@ -137,16 +137,18 @@ fn text(version: u64) -> Text {
 }
 
 impl Changes for Data {
-    fn change_prepare(&self, request: &Request) -> Result<Prepared> {
+    fn change_prepare(&self, request: &Request, _runs: bool) -> Result<Prepared> {
         self.did("prepare")?;
         Ok(Prepared {
             what: request.what.as_str(),
             by: request.by.clone(),
+            same: false,
             needs: self.script.lock().unwrap().needs,
             plan: vec!["a: 1 → 2".into()],
             warnings: Vec::new(),
             new: text(2),
             old: Some(text(1)),
+            back: Some(text(1)),
         })
     }
     fn change_write(&self, _change: &Prepared) -> Result<()> {
@@ -168,8 +170,8 @@ impl Changes for Data {
             .push(Note::new(Kind::ConfigChanged, Severity::Notice, "kept"));
         Ok(())
     }
-    fn change_undo(&self, _change: &Prepared) -> Result<()> {
-        self.did("undo")
+    fn change_undo(&self, _change: &Prepared) -> Result<Option<String>> {
+        self.did("undo").map(|()| None)
     }
     fn change_undone(&self, _change: &Prepared, _how: Needs, _why: &str) {
         self.script.lock().unwrap().asked.push("undone");
@@ -315,9 +317,10 @@ impl Bed {
             policy,
             interval: Duration::from_millis(20),
             state_dir: dir.path().into(),
-            ends: None,
+            kept: Kept::default(),
             hold: None,
             boot: "a boot".into(),
+            keep: Box::new(|| ()),
         };
         let monitor = Some(monitor.start().unwrap());
         Bed {

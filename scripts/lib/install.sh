@@ -72,6 +72,27 @@ note() {
 	mv -f -- "$MANIFEST.new" "$MANIFEST"
 }
 
+# Drops the manifest's line on a path: nothing of it is left to undo.
+forget() {
+	local path=${1#"$DESTDIR"} line
+	[[ -z $DRY ]] || return 0
+	while read -r line; do
+		case $line in
+		"new "*" $path" | "was "*" $path" | "gone "*" $path") ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+	done <"$MANIFEST" >"$MANIFEST.new"
+	mv -f -- "$MANIFEST.new" "$MANIFEST"
+}
+
+# Whether the backup that a line of the manifest names is there.
+backed() {
+	local n
+	[[ $1 == was\ * || $1 == gone\ * ]] || return 1
+	read -r _ n _ <<<"$1"
+	[[ -e $BACKUP/$n || -L $BACKUP/$n ]]
+}
+
 # Makes a directory with its parents, and notes those that were not there.
 make_dirs() {
 	local dir=$1 missing=()
@@ -189,7 +210,7 @@ drop() {
 	local path=$DESTDIR$1 n line
 	[[ -e $path || -L $path ]] || return 0
 	step "$2: remove $path" || return 0
-	if line=$(noted "$path") && [[ $line != new\ * ]]; then
+	if line=$(noted "$path") && backed "$line"; then
 		rm -f -- "$path"
 		return 0
 	fi
@@ -314,12 +335,14 @@ undo_line() {
 	new\ *)
 		read -r kind sum path <<<"$1"
 		path=$DESTDIR$path
-		[[ -e $path || -L $path ]] || return 0
-		if [[ $(digest "$path") != "$sum" ]]; then
+		if [[ ! -e $path && ! -L $path ]]; then
+			:
+		elif [[ $(digest "$path") != "$sum" ]]; then
 			printf '%s was changed since, and stays\n' "$path"
 		elif step "remove $path"; then
 			rm -f -- "$path" || die "cannot remove $path"
 		fi
+		forget "$path"
 		;;
 	was\ * | gone\ *)
 		read -r kind n sum path <<<"$1"
@@ -328,7 +351,10 @@ undo_line() {
 			sum=-
 		}
 		path=$DESTDIR$path
-		[[ -e $BACKUP/$n || -L $BACKUP/$n ]] || return 0
+		if ! backed "$1"; then
+			forget "$path"
+			return 0
+		fi
 		if [[ $(digest "$path") == "$(digest "$BACKUP/$n")" ]]; then
 			[[ -n $DRY ]] || rm -f -- "$BACKUP/$n"
 		elif [[ (-e $path || -L $path) && $(digest "$path") != "$sum" ]]; then
@@ -336,6 +362,8 @@ undo_line() {
 		elif step "put $path back"; then
 			mv -fT -- "$BACKUP/$n" "$path" || die "cannot put $path back"
 		fi
+		# What could not be put back stays noted, with its backup.
+		backed "$1" || forget "$path"
 		;;
 	dir\ *)
 		path=$DESTDIR${1#dir }
@@ -346,8 +374,22 @@ undo_line() {
 	esac
 }
 
+# Without its program and unit a clusmgr that runs can be neither stopped nor upgraded.
+refuse_while_running() {
+	local pid='' name=''
+	[[ -z $DESTDIR && -z $DRY ]] || return 0
+	if [[ -r /run/clusmgr/clusmgr.pid ]]; then
+		read -r pid </run/clusmgr/clusmgr.pid || :
+		[[ ! $pid =~ ^[0-9]+$ ]] || read -r name 2>/dev/null <"/proc/$pid/comm" || :
+	fi
+	if [[ $name == clusmgr ]] || { [[ -d /run/systemd/system ]] && systemctl -q is-active clusmgr.service; }; then
+		die "clusmgr runs: end it first (systemctl stop clusmgr, or /etc/init.d/clusmgr stop), or leave corosync running with: kill -QUIT ${pid:-PID}"
+	fi
+}
+
 install_undo() {
 	install_begin
+	refuse_while_running
 	[[ -f $MANIFEST ]] || die "nothing of ours is there: $MANIFEST does not exist (another --prefix or --destdir?)"
 	local lines=() i
 	mapfile -t lines <"$MANIFEST"

@@ -5,17 +5,17 @@ use super::commands::Cli;
 use super::connect;
 use super::output::Out;
 use super::text::{clean, clean_lines};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::sys::{file, term};
-use crate::wire::{ChangeReport, DiffReport, HistoryPage, Request};
+use crate::wire::{ChangeReport, ConfText, DiffReport, HistoryPage, Request};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A text must fit in a line of the protocol, with what JSON makes of its control characters.
-const MAX_SIZE: u64 = 512 << 10;
+/// As `config check` has it. It must also fit in a line of the protocol; the client sees to that.
+const MAX_SIZE: u64 = 1 << 20;
 /// The longest that a change takes: the check, a restart that does not become ready, and the way back.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -59,7 +59,7 @@ pub(super) fn verbs() -> Vec<Command> {
     let json = || flag("json", "Print JSON, for programs");
     let dry = || flag("dry-run", "Say what would be done, and do nothing");
     let only = || {
-        let help = "It is meant for this node alone: do the same on every other";
+        let help = "The new file is meant for this node alone: do the same on every other; a reload makes each read its own again";
         flag("this-node-only", help)
     };
     vec![
@@ -172,17 +172,12 @@ fn print<T: Serialize>(
     out.print(&words(what))
 }
 
-fn read_text(path: &Path) -> Result<String> {
+fn read_text(path: &Path) -> Result<ConfText> {
     let bytes = file::read_bounded(path, MAX_SIZE)?.ok_or_else(|| {
         Error::new("read", path.display(), "there is no such file")
             .hint("name the new corosync.conf")
     })?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Error::new("read", path.display(), "it is not UTF-8")
-            .hint("write its comments in UTF-8")
-            .kind(Kind::Failed)
-    })?;
-    Ok(text)
+    Ok(bytes.into())
 }
 
 fn words_of_change(report: &ChangeReport) -> String {

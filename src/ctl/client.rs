@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -133,8 +134,20 @@ impl Client {
             id: self.last_id,
             request,
         };
-        let mut text = serde_json::to_string(&line).map_err(|e| self.rubbish(e))?;
+        // It may hold a key.
+        let text = serde_json::to_string(&line).map_err(|e| self.rubbish(e))?;
+        let mut text = Zeroizing::new(text);
         text.push('\n');
+        if text.len() > MAX_LINE {
+            let cause = format!(
+                "the request has {} bytes, and at most {MAX_LINE} can be sent",
+                text.len()
+            );
+            let e = Error::new("talk to", self.path.display(), cause);
+            return Err(e
+                .hint("take comments and unused sections out of the file")
+                .into());
+        }
         if let Err(e) = self.stream.write_all(text.as_bytes()) {
             match e.kind() {
                 io::ErrorKind::WouldBlock => return Err(self.late()),

@@ -41,6 +41,14 @@ impl Locks {
         self.held.push(lock);
         Ok(())
     }
+
+    /// Takes those again whose files somebody has removed.
+    ///
+    /// # Errors
+    /// As [`Locks::take`].
+    pub(super) fn keep(&mut self) -> Result<()> {
+        self.held.iter_mut().try_for_each(PidFile::keep)
+    }
 }
 
 impl Drop for Locks {

@@ -1,6 +1,7 @@
 //! The daemon: flags, start and stop in order, signals.
 
 mod flags;
+mod keep;
 mod locks;
 mod reload;
 mod serve;

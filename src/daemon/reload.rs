@@ -3,7 +3,6 @@
 
 use parking_lot::Mutex;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::Builder;
 
@@ -49,10 +48,7 @@ impl Reload {
         let this = self.clone();
         let run = move || {
             loop {
-                // A panic must not keep every later one from being heard.
-                if catch_unwind(AssertUnwindSafe(&work)).is_err() {
-                    log::error!("thread cm-change panicked");
-                }
+                work();
                 if !this.once_more(&over) {
                     return;
                 }

@@ -1,6 +1,6 @@
 //! The running daemon: the main thread's signals, and the end, in the reverse order of the start.
 
-use super::locks::Locks;
+use super::keep::SharedLocks;
 use super::reload::Reload;
 use super::supervisor;
 use crate::driver::change::{Request, What};
@@ -37,7 +37,7 @@ pub(super) struct Daemon {
     pub(super) stop_timeout: Duration,
     pub(super) poll_interval: Duration,
     pub(super) socket: PathBuf,
-    pub(super) locks: Locks,
+    pub(super) locks: SharedLocks,
 }
 
 impl Daemon {
@@ -78,7 +78,8 @@ impl Daemon {
         data.evt_public_queue().close();
         join("cm-events", self.events);
         self.log.shutdown();
-        drop(self.locks);
+        let locks = self.locks.lock().take();
+        drop(locks);
     }
 
     /// Serves until the monitor has ended; true if corosync is left as it is.

@@ -1,6 +1,7 @@
 //! Start, in order: what is begun first ends last.
 
 use super::flags::Flags;
+use super::keep::{Keep, SharedLocks};
 use super::locks::Locks;
 use super::reload::Reload;
 use super::serve::Daemon;
@@ -22,6 +23,7 @@ use crate::sys::wake::Waker;
 use crate::sys::{file, host, pidfile};
 use log::LevelFilter;
 use nix::errno::Errno;
+use parking_lot::Mutex;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -179,8 +181,9 @@ fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
     }
     file::clean_temps(&flags.state_dir)?;
     file::clean_temps(&flags.run_dir)?;
+    let locks = Arc::new(Mutex::new(Some(locks)));
     let log = cm_log::start(log_target(flags)?, log_level(flags))?;
-    match begin_threads(flags, op, group) {
+    match begin_threads(flags, op, group, Arc::clone(&locks)) {
         Ok(Threads {
             manager,
             events,
@@ -202,6 +205,8 @@ fn begin(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Daemon> {
                 log::error!("{e}");
             }
             log.shutdown();
+            let locks = locks.lock().take();
+            drop(locks);
             Err(e)
         }
     }
@@ -232,8 +237,13 @@ struct Threads {
     watch: Option<JoinHandle<()>>,
 }
 
-fn begin_threads(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Threads> {
-    let kept = Kept::load(&flags.state_dir)?;
+fn begin_threads(
+    flags: &Flags,
+    op: &'static DriverOps,
+    group: u32,
+    locks: SharedLocks,
+) -> Result<Threads> {
+    let mut kept = Kept::load(&flags.state_dir)?;
     let boot = Proc::default().boot_id()?;
     let (journal, found) = Journal::open(&flags.state_dir, &boot)?;
     if found.torn > 0 || found.damaged > 0 {
@@ -267,7 +277,7 @@ fn begin_threads(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Th
         .push(Note::new(Kind::DaemonStarted, Severity::Notice, text));
     let hold = kept.hold_in(&boot);
     if kept.hold && hold.is_none() {
-        forget_hold(&flags.state_dir, &boot);
+        kept = forget_hold(kept, &flags.state_dir, &boot);
         let text = "the hold has ended with the boot it was made in";
         driver
             .data
@@ -275,6 +285,14 @@ fn begin_threads(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Th
             .push(Note::new(Kind::HoldEnded, Severity::Notice, text));
     }
     let local = LocalService::start(listener, Arc::clone(&manager) as Arc<_>)?;
+    let mut keep = Keep {
+        run_dir: flags.run_dir.clone(),
+        socket: flags.socket.clone(),
+        group,
+        local: local.renewer(),
+        locks,
+        failed: None,
+    };
     manager.with(|m| m.cl_svc_hdl = Some(Box::new(local)));
     let watch = driver.watcher.map(begin_watch).transpose()?;
     let monitor = Monitor {
@@ -285,13 +303,14 @@ fn begin_threads(flags: &Flags, op: &'static DriverOps, group: u32) -> Result<Th
         policy: flags.policy.clone(),
         interval: flags.poll_interval,
         state_dir: flags.state_dir.clone(),
-        ends: kept.ends,
+        kept,
         hold: if flags.standalone {
             Some(Hold::Kept)
         } else {
             hold
         },
         boot,
+        keep: Box::new(move || keep.look()),
     };
     let handle = monitor.start()?;
     manager.with(|m| m.cl_hdl = Some(handle));
@@ -327,10 +346,12 @@ fn finish_change(manager: &Arc<Manager>) -> Result<()> {
 }
 
 /// A hold that has ended is told once; where it cannot be forgotten on disk it is told again.
-fn forget_hold(state_dir: &Path, boot: &str) {
-    if let Err(e) = Kept::of(None, boot).save(state_dir) {
+fn forget_hold(kept: Kept, state_dir: &Path, boot: &str) -> Kept {
+    let kept = kept.with_hold(None, boot);
+    if let Err(e) = kept.save(state_dir) {
         log::warn!("{e}");
     }
+    kept
 }
 
 /// The supervisor's status line follows the events that change what the node is.

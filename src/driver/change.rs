@@ -80,6 +80,8 @@ pub struct Prepared {
     pub what: &'static str,
     /// Who asks.
     pub by: String,
+    /// All is so already: there is nothing to do.
+    pub same: bool,
     /// What it takes.
     pub needs: Needs,
     /// What changes, in words, a line each; secrets replaced.
@@ -90,6 +92,19 @@ pub struct Prepared {
     pub new: Text,
     /// The text that was; none if there was none.
     pub old: Option<Text>,
+    /// What corosync runs with if this is undone: the text that was, or the one that clusmgr holds
+    /// where that is missing, or is no good and corosync runs nevertheless; none if it does not run.
+    pub back: Option<Text>,
+}
+
+impl Prepared {
+    /// What an undoing puts in the place of the text that was, where that is no good: a corosync that
+    /// runs is not to be stopped by it.
+    #[must_use]
+    pub fn instead(&self) -> Option<&Text> {
+        let old = self.old.as_ref()?;
+        self.back.as_ref().filter(|b| b.sha256 != old.sha256)
+    }
 }
 
 impl fmt::Debug for Prepared {
@@ -133,11 +148,12 @@ pub enum Unfinished {
 /// The steps. None of them is called on the monitor's thread; the manager sees to it that there is
 /// one change at a time.
 pub trait Changes {
-    /// Checks everything: grammar, rules, versions, corosync's own check. Touches nothing.
+    /// Checks everything: grammar, rules, versions, corosync's own check. Touches nothing. `runs`:
+    /// corosync does, with whatever text it has read.
     ///
     /// # Errors
     /// All that forbids it, the first in words and the others counted.
-    fn change_prepare(&self, request: &Request) -> Result<Prepared>;
+    fn change_prepare(&self, request: &Request, runs: bool) -> Result<Prepared>;
     /// Puts the new text in place, after a record of the change that survives a kill.
     ///
     /// # Errors
@@ -160,11 +176,12 @@ pub trait Changes {
     /// # Errors
     /// When that cannot be recorded.
     fn change_keep(&self, change: &Prepared, how: Needs, ran: bool) -> Result<()>;
-    /// It does not: the old text goes back into place.
+    /// It does not: the old text goes back into place, or what a running corosync needs there
+    /// ([`Prepared::instead`]), which is then said in words.
     ///
     /// # Errors
     /// When it cannot be written.
-    fn change_undo(&self, change: &Prepared) -> Result<()>;
+    fn change_undo(&self, change: &Prepared) -> Result<Option<String>>;
     /// The undoing is over; why there was one goes into the history, and is told.
     fn change_undone(&self, change: &Prepared, how: Needs, why: &str);
     /// What was told is on disk: the record that survives a kill goes.

@@ -4,10 +4,11 @@
 //! the way back are decided here. It runs on the thread of the client that asks.
 
 use super::state::{Hold, Input};
-use super::{Command, Manager};
+use super::{Command, Manager, publish};
 use crate::driver::change::{Needs, Prepared, Request, Unfinished};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Follow, Kind as EventKind};
+use crate::sys::clock;
 use crate::types::Pid;
 use crate::wire::{ChangeReport, ServiceState};
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ const READY_LIMIT: Duration = Duration::from_secs(25);
 
 /// How long the end of a change waits for its event to be in the journal.
 const TOLD_LIMIT: Duration = Duration::from_secs(2);
+/// Between two looks at whether the monitor is still there to pass it on.
+const TOLD_STEP: Duration = Duration::from_millis(100);
 
 /// The one change that is under way; another begins when this is dropped.
 struct Turn<'m>(&'m Manager);
@@ -37,7 +40,13 @@ impl Manager {
         let _turn = self.take_turn(request)?;
         let data = self.driver_data();
         let began = Instant::now();
-        let change = data.change_prepare(request)?;
+        let runs = self.with(|m| {
+            matches!(
+                m.view.service,
+                ServiceState::Starting | ServiceState::Running
+            )
+        });
+        let change = data.change_prepare(request, runs)?;
         let report = |done: bool, how: &str| ChangeReport {
             what: change.what.to_owned(),
             done,
@@ -48,12 +57,12 @@ impl Manager {
             warnings: change.warnings.clone(),
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        let same = change
-            .old
-            .as_ref()
-            .is_some_and(|o| o.sha256 == change.new.sha256);
-        if dry_run || (same && change.what != "adopt") {
-            return Ok(report(false, change.needs.as_str()));
+        if change.same {
+            return Ok(report(false, Needs::Nothing.as_str()));
+        }
+        if dry_run {
+            let how = if runs { change.needs.as_str() } else { "start" };
+            return Ok(report(false, how));
         }
         if change.what == "adopt" {
             // The live file stays as it is, whatever comes of it: it is not ours to take back.
@@ -68,10 +77,23 @@ impl Manager {
         let outcome = match kept {
             Ok(true) => Ok(report(true, change.needs.as_str())),
             Ok(false) => Ok(report(true, "start")),
-            Err(why) => Err(self.undo(&change, &why)),
+            Err(why) => {
+                let undone = if self.ends() {
+                    None
+                } else {
+                    self.undo(&change, &why)
+                };
+                // The record stays: the next start settles what nobody sees the end of now.
+                Err(undone.ok_or_else(|| left(&change, &why))?)
+            }
         };
         self.over(latest);
         outcome
+    }
+
+    /// Whether the daemon ends: the monitor takes no more orders.
+    fn ends(&self) -> bool {
+        self.with(|m| m.view.ending || m.view.ended)
     }
 
     /// Takes a live file in. What corosync can reload it does, and that is proved; a restart is left
@@ -112,36 +134,46 @@ impl Manager {
     }
 
     /// Brings the live file into effect; true if a running corosync has it now, false if none runs
-    /// and none should.
+    /// and none should, or none yet.
     fn take_effect(&self, change: &Prepared, undone: bool) -> Result<bool> {
         let data = self.driver_data();
         let (state, pid, hold) = self.with(|m| (m.view.service, m.view.pid, m.view.hold));
+        if undone && change.back.is_none() {
+            return self.rest(state, hold).map(|()| false);
+        }
+        // The process that is to be the same afterwards.
+        let mut stays = None;
         match (state, pid) {
             (ServiceState::Running, Some(pid)) => match change.needs {
                 Needs::Nothing => {}
-                Needs::Reload => data.change_reload()?,
+                Needs::Reload => {
+                    data.change_reload()?;
+                    stays = Some(pid);
+                }
                 Needs::Restart => {
                     data.change_restart();
-                    self.wait_ready(Some(pid))?;
+                    self.wait_ready(Some(pid), 0, undone)?;
                 }
             },
             _ if hold.is_some() => return Ok(false),
             // Not ready with what it was started with: it gets the text that is there now.
             (ServiceState::Starting | ServiceState::Stopping, Some(pid)) => {
-                self.tell(Command::Restart.input(), "a change");
-                self.wait_ready(Some(pid))?;
+                let order = self.order(Command::Restart);
+                self.wait_ready(Some(pid), order, undone)?;
+            }
+            // A change is no reason to come back before the fencing is over.
+            _ if self.with(|m| m.view.not_before) > clock::now() => {
+                self.tell(Input::Changed, &change.by);
+                return Ok(false);
             }
             _ => {
-                self.tell(Command::Start(Hold::Kept).input(), "a change");
-                self.wait_ready(None)?;
+                let order = self.order(Command::Start(Hold::Kept));
+                self.wait_ready(None, order, undone)?;
             }
         }
         data.change_prove(change, undone)?;
-        let now = self.with(|m| (m.view.service, m.view.pid));
-        match now {
-            (ServiceState::Running, Some(_)) if change.needs != Needs::Reload || now.1 == pid => {
-                Ok(true)
-            }
+        match self.with(|m| (m.view.service, m.view.pid)) {
+            (ServiceState::Running, now @ Some(_)) if stays.is_none() || now == stays => Ok(true),
             _ => Err(Error::new(
                 "prove",
                 "the change",
@@ -150,51 +182,90 @@ impl Manager {
         }
     }
 
-    /// Waits for a corosync, other than the one with this pid, that is ready.
-    fn wait_ready(&self, not: Option<Pid>) -> Result<()> {
+    /// Back to a node whose corosync does not run, since there is nothing that it could run with.
+    fn rest(&self, state: ServiceState, hold: Option<Hold>) -> Result<()> {
+        let rests = |view: &super::View| {
+            matches!(view.service, ServiceState::Stopped | ServiceState::Failed)
+        };
+        if hold.is_some() || state == ServiceState::Stopped {
+            return Ok(());
+        }
+        // What runs ends, and what is to start finds nothing.
+        let order = self.order(Command::Restart);
+        let done = |view: &super::View| view.taken >= order && rests(view);
+        if self.wait_for(Instant::now() + READY_LIMIT, done) {
+            return Ok(());
+        }
+        let cause = format!("it did not end within {} s", READY_LIMIT.as_secs());
+        Err(Error::new("stop", "corosync", cause))
+    }
+
+    /// Gives the monitor an order of our own; its number.
+    fn order(&self, command: Command) -> u64 {
+        let number = self.with(|m| m.give(command.input(), "a change"));
+        self.waker.wake();
+        number
+    }
+
+    /// Waits for a corosync, other than the one with this pid, that is ready. A death from before the
+    /// order was taken counts for nothing.
+    fn wait_ready(&self, not: Option<Pid>, order: u64, undone: bool) -> Result<()> {
         let deadline = Instant::now() + READY_LIMIT;
         let exit = self.with(|m| m.view.last_exit.as_ref().map(|e| e.at));
         let fresh = |view: &super::View| view.service == ServiceState::Running && view.pid != not;
         // A death that was not asked for, and not the end of the one that is being replaced.
         let dead = |view: &super::View| {
-            matches!(view.service, ServiceState::Backoff | ServiceState::Failed)
+            view.taken >= order
+                && matches!(view.service, ServiceState::Backoff | ServiceState::Failed)
                 && (not.is_none() || view.last_exit.as_ref().map(|e| e.at) != exit)
         };
-        self.wait_for(deadline, |view| fresh(view) || dead(view) || view.ended);
+        // It was told to end meanwhile, or there is nothing to start.
+        let rests =
+            |view: &super::View| view.taken >= order && view.service == ServiceState::Stopped;
+        self.wait_for(deadline, |view| {
+            fresh(view) || dead(view) || rests(view) || view.ending || view.ended
+        });
         let (ok, cause) = self.with(|m| {
             let cause = match (&m.view.detail, &m.view.last_exit) {
+                _ if m.view.ending || m.view.ended => "clusmgr ends".to_owned(),
+                _ if m.view.hold.is_some() => "an operator stopped it meanwhile".to_owned(),
                 (Some(detail), _) => detail.clone(),
                 (None, Some(exit)) if dead(&m.view) => exit.cause.clone(),
                 _ => format!("corosync was not ready within {} s", READY_LIMIT.as_secs()),
             };
             (fresh(&m.view), cause)
         });
+        let what = if undone { "old" } else { "new" };
+        let object = format!("corosync with the {what} configuration");
         if ok {
             Ok(())
         } else {
-            Err(Error::new(
-                "start",
-                "corosync with the new configuration",
-                cause,
-            ))
+            Err(Error::new("start", object, cause))
         }
     }
 
-    /// The way back. The error says why, and how it ended.
-    fn undo(&self, change: &Prepared, why: &Error) -> Error {
+    /// The way back. The error says why, and how it ended; none if clusmgr ends in the middle of it.
+    fn undo(&self, change: &Prepared, why: &Error) -> Option<Error> {
         let data = self.driver_data();
         let back = data.change_undo(change);
         // A start with the old text; it is what runs, or what was meant to.
         let proved = back.is_ok().then(|| self.take_effect(change, true));
+        if self.ends() && !matches!(proved, Some(Ok(_))) {
+            return None;
+        }
         data.change_undone(change, change.needs, &why.to_string());
         let e = Error::new(change.what, "the configuration", why);
-        match (back, proved) {
-            (Err(b), _) => e.hint(format!("the old configuration is not back: {b}")),
-            (_, Some(Err(b))) => e.hint(format!(
-                "the old configuration is back in its place, but not proved: {b}"
-            )),
-            _ => e.hint("the old configuration is back, and proved"),
-        }
+        let said = match &back {
+            Err(b) => return Some(e.hint(format!("the old configuration is not back: {b}"))),
+            Ok(Some(said)) => said,
+            Ok(None) if change.back.is_none() => "what was there before is back",
+            Ok(None) => "the old configuration is back",
+        };
+        Some(e.hint(match proved {
+            Some(Err(b)) => format!("{said}, but not proved: {b}"),
+            Some(Ok(true)) => format!("{said}, and proved"),
+            _ => format!("{said}, and corosync does not run"),
+        }))
     }
 
     /// Proves the old configuration after a change that the last clusmgr did not finish.
@@ -215,9 +286,19 @@ impl Manager {
             Some(Unfinished::Kept) => return self.over(latest),
             Some(Unfinished::TakenBack(change)) => *change,
         };
-        let proved = self.take_effect(&change, true);
+        // One that this clusmgr has started has read the old text already: a restart would gain nothing.
+        let started = self.with(|m| m.view.pid.is_some() && !m.view.adopted);
+        let proved = if started && change.back.is_some() {
+            self.wait_ready(None, 0, true)
+                .and_then(|()| data.change_prove(&change, true))
+        } else {
+            self.take_effect(&change, true).map(drop)
+        };
+        if proved.is_err() && self.ends() {
+            return;
+        }
         let why = match proved {
-            Ok(_) => "clusmgr ended in the middle of it".to_owned(),
+            Ok(()) => "clusmgr ended in the middle of it".to_owned(),
             Err(e) => {
                 format!("clusmgr ended in the middle of it, and the old one is not proved: {e}")
             }
@@ -227,21 +308,38 @@ impl Manager {
     }
 
     /// The end of a change: its record goes when the event that says what became of it is in the
-    /// journal, so that a kill before leaves one or the other.
+    /// journal, so that a kill before leaves one or the other. Where the daemon ends and it cannot be
+    /// told any more, the record stays, and the next start tells it.
     fn over(&self, latest: u64) {
         let (hub, deadline) = (self.hub(), Instant::now() + TOLD_LIMIT);
-        let told = |line: &str| {
+        let tells = |line: &str| {
             [EventKind::ConfigChanged, EventKind::ConfigUndone]
                 .iter()
                 .any(|k| line.contains(&format!("\"kind\":\"{}\"", k.as_str())))
         };
-        let mut at = latest;
-        while let Follow::Lines(lines) = hub.wait_after(at, deadline) {
-            if lines.iter().any(|(_, line)| told(line)) {
-                break;
+        let (data, mut at, mut told) = (self.driver_data(), latest, false);
+        while !told && Instant::now() < deadline {
+            if self.with(|m| m.view.ended) {
+                // The monitor does it no more.
+                publish::pass(&*data);
             }
-            at = lines.last().map_or(at, |(seq, _)| *seq);
+            match hub.wait_after(at, deadline.min(Instant::now() + TOLD_STEP)) {
+                Follow::Lines(lines) => {
+                    told = lines.iter().any(|(_, line)| tells(line));
+                    at = lines.last().map_or(at, |(seq, _)| *seq);
+                }
+                Follow::Nothing => {}
+                Follow::Behind | Follow::Closed => break,
+            }
         }
-        self.driver_data().change_over();
+        if told || !self.ends() {
+            data.change_over();
+        }
     }
+}
+
+/// What is said of a change that the end of clusmgr leaves in the middle.
+fn left(change: &Prepared, why: &Error) -> Error {
+    let e = Error::new(change.what, "the configuration", why);
+    e.hint("clusmgr ends in the middle of it; its next start takes it back, and says so")
 }

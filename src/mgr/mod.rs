@@ -17,9 +17,9 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Hub, Note};
 use crate::journal::Reader;
 use crate::policy::Policy;
-use crate::sys::clock;
 use crate::sys::wake::Waker;
-use crate::types::{Mono, Pid};
+use crate::sys::{clock, host};
+use crate::types::Mono;
 use crate::wire::{NodeStatus, STATUS_SCHEMA, ServiceStatus, Status};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use state::{Hold, Input, State};
@@ -235,7 +235,7 @@ impl Manager {
             mode_reason: view.reason,
             mode_detail: view.detail,
             driver,
-            daemon_pid: Pid(nix::unistd::getpid().as_raw()),
+            daemon_pid: host::own_pid(),
             service: ServiceStatus {
                 state: view.service,
                 pid: view.pid,

@@ -15,7 +15,7 @@ use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::ready;
 use crate::sys::wake::Waker;
-use crate::types::{Mono, Pid, WallMs};
+use crate::types::{Mono, WallMs};
 use crate::wire::{DegradedItem, LastExit, Mode};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -43,12 +43,14 @@ pub struct Monitor {
     pub interval: Duration,
     /// Where the hold is kept.
     pub state_dir: PathBuf,
-    /// The corosync that was to end when the hold was made.
-    pub ends: Option<Pid>,
+    /// What the last clusmgr kept.
+    pub kept: Kept,
     /// Whether corosync is held stopped from the beginning.
     pub hold: Option<Hold>,
     /// The kernel's id of this boot, which some holds end with.
     pub boot: String,
+    /// Called once a period, as `check_misc`, for what is the daemon's own.
+    pub keep: Box<dyn FnMut() + Send>,
 }
 
 impl std::fmt::Debug for Monitor {
@@ -114,10 +116,13 @@ impl Running {
 
     fn run(mut self) {
         let found = self.adopt();
+        if found.is_none() {
+            self.remember_death();
+        }
         self.take(Input::Boot { found }, clock::now());
         // A stop that the last clusmgr was killed in is gone on with.
         if let (Some(hold), Some(run)) = (self.state.hold, self.run) {
-            if self.it.ends == Some(run.pid) {
+            if self.it.kept.ends == Some(run.pid) {
                 self.take(Input::Stop(hold), clock::now());
             }
         }
@@ -159,6 +164,7 @@ impl Running {
             if self.it.service.check_misc(now) {
                 self.take(Input::Changed, now);
             }
+            (self.it.keep)();
             self.look_for_others(now);
         }
         if self.state.deadline().is_some_and(|d| d <= now) {
@@ -242,7 +248,44 @@ impl Running {
                 return;
             }
         }
+        let why = match self.state.phase {
+            Phase::Stopping { why, .. } => Some(why),
+            _ => None,
+        };
         self.take(Input::Exited { permanent }, now);
+        // After it was answered: the disk may be slow.
+        match why {
+            Some(Why::Restart) => {}
+            Some(Why::Hold | Why::Shutdown) => self.keep_life(|kept, _| kept.alive = None),
+            Some(Why::Fault) | None => {
+                self.keep_life(|kept, boot| kept.death(boot, now, WallMs::now()));
+            }
+        }
+    }
+
+    /// `--restart-delay` counts from a death that an earlier clusmgr saw, or that nobody did.
+    fn remember_death(&mut self) {
+        let (delay, now) = (self.it.policy.restart_delay, clock::now());
+        let mut due = Mono(0);
+        self.keep_life(|kept, boot| due = kept.due(delay, boot, now, WallMs::now()));
+        self.state.not_before = due;
+    }
+
+    /// Keeps, for the next clusmgr, whether corosync lives, and when it died; nothing where no delay
+    /// asks for it.
+    fn keep_life(&mut self, change: impl FnOnce(&mut Kept, &str)) {
+        let before = self.it.kept.clone();
+        if self.it.policy.restart_delay.is_zero() {
+            (self.it.kept.alive, self.it.kept.died) = (None, None);
+        } else {
+            change(&mut self.it.kept, &self.it.boot);
+        }
+        if self.it.kept == before {
+            return;
+        }
+        if let Err(e) = self.it.kept.save(&self.it.state_dir) {
+            log::error!("{e}");
+        }
     }
 
     fn obey(&mut self, order: &Order) {
@@ -330,6 +373,7 @@ impl Running {
                 self.detail = None;
                 let text = format!("started corosync {}", self.pid_text());
                 self.note(Kind::ServiceStarting, Severity::Notice, text);
+                self.keep_life(Kept::lives);
                 None
             }
             Err(StartError::AlreadyRunning(run)) => Some(Input::Adopted {
@@ -361,14 +405,16 @@ impl Running {
         self.detail = None;
         let text = format!("adopted the running corosync {}", self.pid_text());
         self.note(Kind::ServiceAdopted, Severity::Notice, text);
+        self.keep_life(Kept::lives);
         run.since
     }
 
     fn save_hold(&mut self, hold: Option<Hold>) {
-        let mut kept = Kept::of(hold, &self.it.boot);
+        let kept = std::mem::take(&mut self.it.kept);
+        self.it.kept = kept.with_hold(hold, &self.it.boot);
         // If we are killed before it is told to end, the next clusmgr tells it.
-        kept.ends = hold.and(self.run).map(|r| r.pid);
-        self.unsaved = kept.save(&self.it.state_dir).err().map(|e| {
+        self.it.kept.ends = hold.and(self.run).map(|r| r.pid);
+        self.unsaved = self.it.kept.save(&self.it.state_dir).err().map(|e| {
             log::error!("{e}");
             let what = match hold {
                 Some(_) => "the hold will not survive a restart of clusmgr",
@@ -399,6 +445,7 @@ impl Running {
             restarts: self.state.restarts,
             last_exit: self.last_exit.clone(),
             retry_at: self.state.retry_at(),
+            not_before: self.state.not_before,
             hold: self.state.hold,
             degraded: self.unsaved.iter().cloned().collect(),
             taken: self.taken,

@@ -29,6 +29,19 @@ pub fn start(
         .map_err(|e| Error::io("start", "thread cm-events", &e))
 }
 
+/// From the driver's internal queue to the public one.
+pub(super) fn pass(data: &dyn DriverData) {
+    let (notes, lost) = data.evt_internal_queue().drain();
+    if lost > 0 {
+        let text = format!("{lost} events of the driver were lost");
+        let note = Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost);
+        data.evt_public_queue().push(note);
+    }
+    for note in notes {
+        data.evt_public_queue().push(note);
+    }
+}
+
 struct Out<T> {
     journal: Journal,
     hub: Arc<Hub>,

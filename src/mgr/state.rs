@@ -161,7 +161,7 @@ pub struct State {
     /// Starts that followed a death.
     pub restarts: u64,
     /// `--restart-delay` after the last death: no start of our own accord before this.
-    not_before: Mono,
+    pub not_before: Mono,
     /// The runs so far.
     record: Record,
     policy: Policy,
@@ -242,7 +242,7 @@ impl State {
         match input {
             Input::Boot { found: Some(since) } => self.run(since),
             Input::Boot { found: None } if self.held() => Vec::new(),
-            Input::Boot { found: None } => self.start(now),
+            Input::Boot { found: None } => self.start_if_due(now),
             Input::Start(ends) if self.hold > Some(ends) => Vec::new(),
             Input::Start(_) => self.wanted(now, false),
             Input::Restart => self.wanted(now, true),
@@ -273,14 +273,7 @@ impl State {
             Input::Changed => match self.phase {
                 Phase::Failed { .. } | Phase::Stopped if !self.held() => {
                     self.record.forgive();
-                    if now >= self.not_before {
-                        return self.start(now);
-                    }
-                    // A change is no reason to come back before the fencing is over.
-                    self.phase = Phase::Backoff {
-                        until: self.not_before,
-                    };
-                    Vec::new()
+                    self.start_if_due(now)
                 }
                 _ => Vec::new(),
             },
@@ -296,6 +289,16 @@ impl State {
     fn start(&mut self, now: Mono) -> Vec<Action> {
         self.phase = Phase::Starting { since: now };
         vec![Action::Start]
+    }
+
+    /// Neither a change nor another clusmgr is a reason to come back before the fencing is over.
+    fn start_if_due(&mut self, now: Mono) -> Vec<Action> {
+        let until = self.not_before;
+        if now >= until {
+            return self.start(now);
+        }
+        self.phase = Phase::Backoff { until };
+        Vec::new()
     }
 
     fn start_again(&mut self, now: Mono) -> Vec<Action> {

@@ -19,6 +19,8 @@ pub(super) struct View {
     pub(super) restarts: u64,
     pub(super) last_exit: Option<LastExit>,
     pub(super) retry_at: Option<Mono>,
+    /// `--restart-delay`: no start of our own accord before this.
+    pub(super) not_before: Mono,
     pub(super) hold: Option<Hold>,
     pub(super) degraded: Vec<DegradedItem>,
     /// The number of the newest command that was taken.
@@ -45,6 +47,7 @@ impl View {
             restarts: state.restarts,
             last_exit: None,
             retry_at: state.retry_at(),
+            not_before: state.not_before,
             hold: state.hold,
             degraded: Vec::new(),
             taken: 0,

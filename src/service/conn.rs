@@ -16,6 +16,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// What other threads reach a connection by.
 #[derive(Debug)]
@@ -102,8 +103,9 @@ impl Conn {
         if !client.ready && !client.ended {
             return Ok(());
         }
-        let mut chunk = [0; 4096];
-        match (&*self.slot.stream).read(&mut chunk) {
+        // What comes may hold a key, and the stack of a thread that has ended is kept for the next.
+        let mut chunk = Zeroizing::new([0; 4096]);
+        match (&*self.slot.stream).read(&mut *chunk) {
             Ok(0) if lines.begun().is_some() => {
                 let cause = "it ends without a newline";
                 let e = Error::new("read", "request", cause).hint("end every line with one");

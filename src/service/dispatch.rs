@@ -4,7 +4,9 @@ use super::{Command, Hold, Manager};
 use crate::driver::change::{Request as Change, What};
 use crate::error::{Error, Kind, Result};
 use crate::verdict;
-use crate::wire::{Answer, EventsPage, MAX_EVENTS, MAX_LINE, Request, RequestLine, WireError};
+use crate::wire::{
+    Answer, ConfText, EventsPage, MAX_EVENTS, MAX_LINE, Request, RequestLine, WireError,
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
@@ -81,14 +83,14 @@ fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<V
         Request::ConfigShow => manager.config_show(),
         Request::ConfigCheck => json(&manager.config_check()?),
         Request::ConfigDiff { text } => {
-            json(&manager.config_diff(text.as_deref().map(str::as_bytes))?)
+            json(&manager.config_diff(text.as_ref().map(ConfText::expose))?)
         }
         Request::ConfigApply {
             text,
             this_node_only,
             dry_run,
         } => change(
-            What::Apply(text.as_bytes().to_vec().into()),
+            What::Apply(text.expose().to_vec().into()),
             *this_node_only,
             *dry_run,
         ),

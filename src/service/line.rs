@@ -2,6 +2,7 @@
 
 use crate::wire::MAX_LINE;
 use std::time::Instant;
+use zeroize::Zeroizing;
 
 /// What is kept of a buffer between two requests; a client that once sent a long line does not hold
 /// on to its memory.
@@ -25,14 +26,14 @@ impl Lines {
         }
     }
 
-    /// The next whole line, without its newline.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Vec<u8>> {
+    /// The next whole line, without its newline. It may hold a key.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Zeroizing<Vec<u8>>> {
         let Some(at) = self.buf[self.scanned..].iter().position(|b| *b == b'\n') else {
             self.scanned = self.buf.len();
             return None;
         };
         let rest = self.buf.split_off(self.scanned + at + 1);
-        let mut line = std::mem::replace(&mut self.buf, rest);
+        let mut line = Zeroizing::new(std::mem::replace(&mut self.buf, rest));
         line.pop();
         self.scanned = 0;
         self.begun = (!self.buf.is_empty()).then_some(now);
@@ -64,12 +65,12 @@ mod tests {
         let mut got = Vec::new();
         for byte in b"one\n\ntwo\nhalf" {
             lines.push(&[*byte], now);
-            got.extend(lines.next(now));
+            got.extend(lines.next(now).map(|l| l.to_vec()));
         }
         assert_eq!(got, [&b"one"[..], b"", b"two"]);
         assert_eq!(lines.begun(), Some(now));
         lines.push(b"\n", now);
-        assert_eq!(lines.next(now).as_deref(), Some(&b"half"[..]));
+        assert_eq!(lines.next(now).as_deref(), Some(&b"half".to_vec()));
         assert_eq!(lines.begun(), None);
     }
 

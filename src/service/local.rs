@@ -62,6 +62,8 @@ pub(super) struct Shared {
     /// Somebody left.
     left: Condvar,
     stopping: AtomicBool,
+    /// To be listened on instead: somebody has removed the other's path.
+    fresh: Mutex<Option<UnixListener>>,
 }
 
 impl Shared {
@@ -124,6 +126,7 @@ impl LocalService {
             table: Mutex::new(Table::new(limits.clients, limits.subscribers)),
             left: Condvar::new(),
             stopping: AtomicBool::new(false),
+            fresh: Mutex::new(None),
         });
         let door = Door {
             listener,
@@ -142,6 +145,15 @@ impl LocalService {
             waker,
             thread,
         })
+    }
+
+    /// For when the socket's path is removed.
+    #[must_use]
+    pub fn renewer(&self) -> Renewer {
+        Renewer {
+            shared: Arc::clone(&self.shared),
+            waker: Arc::clone(&self.waker),
+        }
     }
 
     /// How many clients are connected.
@@ -189,6 +201,21 @@ impl LocalService {
     }
 }
 
+/// Gives the service another socket to listen on.
+#[derive(Debug, Clone)]
+pub struct Renewer {
+    shared: Arc<Shared>,
+    waker: Arc<Waker>,
+}
+
+impl Renewer {
+    /// From now on clients come in here, once those that wait at the old one are in. Never blocks.
+    pub fn renew(&self, listener: UnixListener) {
+        *self.shared.fresh.lock() = Some(listener);
+        self.waker.wake();
+    }
+}
+
 /// What thread `cm-local` has.
 struct Door {
     listener: UnixListener,
@@ -223,10 +250,14 @@ impl Door {
     }
 
     /// After an accept that gave nobody. Returns whether it was for want of something.
-    fn pause(&self, e: &io::Error, was_short: bool) -> bool {
-        let waker = (self.waker.as_fd(), Want::Read);
+    fn pause(&mut self, e: &io::Error, was_short: bool) -> bool {
         match e.kind() {
             io::ErrorKind::WouldBlock => {
+                self.waker.clear();
+                if self.shared.stopping.load(Ordering::Acquire) || self.listens_anew() {
+                    return false;
+                }
+                let waker = (self.waker.as_fd(), Want::Read);
                 let _ = wait([(self.listener.as_fd(), Want::Read), waker], None);
                 false
             }
@@ -235,10 +266,23 @@ impl Door {
                 if !was_short {
                     log::warn!("{}", Error::io("accept", "client", e));
                 }
+                let waker = (self.waker.as_fd(), Want::Read);
                 let _ = wait([waker], Some(Instant::now() + SHORTAGE));
                 true
             }
         }
+    }
+
+    /// Takes the other socket, if it was given one.
+    fn listens_anew(&mut self) -> bool {
+        let Some(listener) = self.shared.fresh.lock().take() else {
+            return false;
+        };
+        match listener.set_nonblocking(true) {
+            Ok(()) => self.listener = listener,
+            Err(e) => log::error!("{}", Error::io("renew", "local service", &e)),
+        }
+        true
     }
 
     fn admit(&mut self, stream: UnixStream) -> std::result::Result<(), (Arc<UnixStream>, Error)> {

@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// How the name of every temporary file begins; 16 hexadecimal digits follow.
 pub const TEMP_PREFIX: &str = ".clusmgr-tmp.";
@@ -347,7 +348,8 @@ fn is_same(path: &Path, m: &fs::Metadata, bytes: &[u8], mode: u32) -> bool {
     m.mode() & 0o7777 == mode
         && m.len() == len
         && m.uid() == nix::unistd::geteuid().as_raw()
-        && matches!(read_bounded(path, len), Ok(Some(have)) if have == bytes)
+        // What is there may be a key.
+        && matches!(read_bounded(path, len).map(|r| r.map(Zeroizing::new)), Ok(Some(have)) if *have == bytes)
 }
 
 fn is_temp(name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! All unsafe code and all OS calls; everything above is plain Rust.
 
+mod alloc;
 pub mod clock;
 pub mod corosync;
 pub mod daemon;

@@ -32,6 +32,7 @@ pub struct PidFile {
     file: File,
     path: PathBuf,
     id: (u64, u64),
+    role: Role,
 }
 
 /// Who has the lock of a pid file.
@@ -81,6 +82,19 @@ impl PidFile {
         )
     }
 
+    /// Takes it again if somebody has removed it; what was put in its place is left alone.
+    ///
+    /// # Errors
+    /// As [`PidFile::take`].
+    pub fn keep(&mut self) -> Result<()> {
+        if at(&self.path).is_some() {
+            return Ok(());
+        }
+        *self = take(&self.path, &self.role)?;
+        log::warn!("{} was removed: it is made again", self.path.display());
+        Ok(())
+    }
+
     fn write(&mut self) -> io::Result<()> {
         self.file.set_permissions(Permissions::from_mode(0o644))?;
         self.file.set_len(0)?;
@@ -89,6 +103,7 @@ impl PidFile {
 }
 
 /// What a pid file is for, in the words of its errors.
+#[derive(Debug, Clone)]
 struct Role {
     write: &'static str,
     take: &'static str,
@@ -122,6 +137,7 @@ fn take(path: &Path, role: &Role) -> Result<PidFile> {
             file,
             path: path.to_path_buf(),
             id,
+            role: role.clone(),
         };
         HELD.lock().push(id);
         ours.write().map_err(|e| fail(&e))?;

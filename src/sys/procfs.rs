@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The kernel cuts a process name to this many bytes.
@@ -18,13 +19,16 @@ pub const COMM_MAX: usize = 15;
 /// What `/proc/PID/exe` has after the path when the file was replaced or removed.
 const DELETED: &[u8] = b" (deleted)";
 
-/// The namespaces that make a process ours: those a corosync's sockets, files and pid live in.
-const NAMESPACES: [&str; 3] = ["pid", "mnt", "net"];
+/// The namespaces that make a process ours: those that its pid and its addresses live in, and the
+/// mounts, which come last (see [`Proc::sharing`]).
+const NAMESPACES: [&str; 3] = ["pid", "net", "mnt"];
 
 /// One mounted proc file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proc {
     root: PathBuf,
+    /// See [`Proc::sharing`]; without links.
+    places: Vec<PathBuf>,
 }
 
 impl Default for Proc {
@@ -122,7 +126,23 @@ impl Proc {
     /// The proc file system mounted at a path.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Proc {
-        Proc { root: root.into() }
+        Proc {
+            root: root.into(),
+            places: Vec::new(),
+        }
+    }
+
+    /// Takes a process with another mount namespace for ours, too, if it sees the same files at all
+    /// of these places: systemd gives a unit with `PrivateTmp=yes` a mount namespace that differs in
+    /// `/tmp` alone, a container one that differs in everything.
+    #[must_use]
+    pub fn sharing(self, places: &[&Path]) -> Proc {
+        // An absolute link would lead from the other root into ours, and compare ours with itself.
+        let real = |p: &&Path| fs::canonicalize(p).unwrap_or_else(|_| p.to_path_buf());
+        Proc {
+            places: places.iter().map(real).collect(),
+            ..self
+        }
     }
 
     /// The path of one of a process's files.
@@ -176,8 +196,8 @@ impl Proc {
         }
     }
 
-    /// Whether a process shares our pid, mount and network namespace. A process that is gone, or
-    /// whose namespaces we may not see, does not.
+    /// Whether a process shares our pid, network and mount namespace, or instead of the last the
+    /// places that were named. A process that is gone, or whose namespaces we may not see, does not.
     #[must_use]
     pub fn same_namespaces(&self, pid: Pid) -> bool {
         self.own_namespaces()
@@ -190,9 +210,27 @@ impl Proc {
     }
 
     fn in_namespaces(&self, pid: Pid, own: &[PathBuf; 3]) -> bool {
-        NAMESPACES.iter().zip(own).all(|(name, own)| {
+        let same = |name: &str, own: &PathBuf| {
             fs::read_link(self.of(pid, &format!("ns/{name}"))).is_ok_and(|link| link == *own)
-        })
+        };
+        let [pids, net, mounts] = own;
+        same(NAMESPACES[0], pids)
+            && same(NAMESPACES[1], net)
+            && (same(NAMESPACES[2], mounts) || self.sees_our_places(pid))
+    }
+
+    /// Whether all places are the same file or directory for a process as for us, or for neither.
+    fn sees_our_places(&self, pid: Pid) -> bool {
+        let root = self.of(pid, "root");
+        let same = |place: &PathBuf| {
+            let theirs = root.join(place.strip_prefix("/").unwrap_or(place));
+            match (fs::symlink_metadata(place), fs::symlink_metadata(theirs)) {
+                (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+                (Err(a), Err(b)) => is_gone(&a) && is_gone(&b),
+                _ => false,
+            }
+        };
+        !self.places.is_empty() && self.places.iter().all(same)
     }
 
     /// The identity of a running process; none if there is none, or it is a zombie.

@@ -4,27 +4,40 @@ use super::pidfd::{Exit, PidFd};
 use super::ready::{Want, wait};
 use super::spawn::{self, Program};
 use crate::error::{Error, Result};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, ftruncate};
+use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
-/// More than this many bytes of a tool's output are not read.
+/// More than this many bytes a tool cannot write; it gets EPERM for the rest.
 const OUTPUT_MAX: u64 = 4 << 20;
 
 /// How long a tool that was killed may take to go.
 const KILLED: Duration = Duration::from_secs(5);
 
-/// What a tool printed (both streams), and how it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a tool printed (both streams), and how it ended. `Debug` shows no output: it may hold a key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Ran {
     /// How it ended; none when it was killed at the deadline.
     pub exit: Option<Exit>,
     /// Standard output and error, in the order of their writing, as text.
-    pub output: String,
+    pub output: Zeroizing<String>,
+}
+
+impl fmt::Debug for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ran")
+            .field("exit", &self.exit)
+            .field("output", &format_args!("{} bytes", self.output.len()))
+            .finish()
+    }
 }
 
 impl Ran {
@@ -42,8 +55,7 @@ impl Ran {
 /// When it cannot be run at all.
 pub fn run(exe: &Path, argv: &[&str], limit: Duration) -> Result<Ran> {
     let fail = |cause: &dyn std::fmt::Display| Error::new("run", exe.display(), cause);
-    let fd = memfd_create(c"clusmgr-tool", MFdFlags::MFD_CLOEXEC).map_err(|e| fail(&e.desc()))?;
-    let mut output = File::from(fd);
+    let mut output = bounded().map_err(|e| fail(&e.desc()))?;
     let program = Program {
         exe,
         argv,
@@ -53,20 +65,34 @@ pub fn run(exe: &Path, argv: &[&str], limit: Duration) -> Result<Ran> {
     let child = spawn::spawn(&program).map_err(|e| fail(&e))?;
     let mut exit = await_end(&child.pidfd, Instant::now() + limit);
     if exit.is_none() {
-        // It is our own unreaped child: the descriptor is surely its own, and it will go.
-        let _ = child.pidfd.signal(Signal::SIGKILL);
+        // It is our own unreaped child, and leads a session: its number is surely its own and its
+        // group's, so that what it has started goes with it.
+        let _ = killpg(Pid::from_raw(child.pid.0), Signal::SIGKILL);
         await_end(&child.pidfd, Instant::now() + KILLED);
         exit = None;
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Zeroizing::new(Vec::new());
+    // The offset is the tool's too: so far it has written.
     output
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| output.take(OUTPUT_MAX).read_to_end(&mut bytes))
+        .stream_position()
+        .and_then(|written| output.rewind().map(|()| written.min(OUTPUT_MAX)))
+        .and_then(|written| output.take(written).read_to_end(&mut bytes))
         .map_err(|e| fail(&e))?;
     Ok(Ran {
         exit,
-        output: String::from_utf8_lossy(&bytes).into_owned(),
+        output: Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()),
     })
+}
+
+/// A file in memory that takes no more than [`OUTPUT_MAX`] bytes, whatever a tool prints.
+fn bounded() -> nix::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let file = File::from(memfd_create(c"clusmgr-tool", flags)?);
+    let most = i64::try_from(OUTPUT_MAX).unwrap_or(i64::MAX);
+    ftruncate(&file, most)?;
+    let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file)
 }
 
 fn await_end(pidfd: &PidFd, deadline: Instant) -> Option<Exit> {
@@ -98,7 +124,7 @@ mod tests {
             ran.unwrap(),
             Ran {
                 exit: Some(Exit::Code(3)),
-                output: "a\nb\n".into()
+                output: "a\nb\n".to_owned().into()
             }
         );
     }
@@ -115,10 +141,42 @@ mod tests {
             ran.unwrap(),
             Ran {
                 exit: None,
-                output: "a\n".into()
+                output: "a\n".to_owned().into()
             }
         );
         assert!(began.elapsed() < Duration::from_secs(100));
+    }
+
+    #[test]
+    fn a_tool_cannot_fill_the_memory_and_its_children_go_with_it() {
+        let script = "while head -c 1000000 /dev/zero 2>/dev/null; do :; done; \
+                      sh -c 'sleep 600' & echo; echo $! >&3; sleep 600";
+        let dir = tempfile::tempdir().unwrap();
+        let note = dir.path().join("pid");
+        let script = format!("exec 3>{}; {script}", note.display());
+        let ran = run(
+            Path::new("/bin/sh"),
+            &["sh", "-c", &script],
+            Duration::from_secs(3),
+        );
+        let ran = ran.unwrap();
+        let most = usize::try_from(OUTPUT_MAX).unwrap();
+        assert_eq!((ran.exit, ran.output.len()), (None, most));
+        assert_eq!(
+            format!("{ran:?}"),
+            format!("Ran {{ exit: None, output: {most} bytes }}")
+        );
+        let child = std::fs::read_to_string(&note).unwrap();
+        let gone = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+            // Whoever reaps orphans here may take his time.
+            stat.map_or(true, |s| s.contains(") Z "))
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !gone() {
+            assert!(Instant::now() < deadline, "the tool's child is still there");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 
     #[test]

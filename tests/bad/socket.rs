@@ -162,6 +162,25 @@ fn a_client_that_may_not() {
         ];
         refused(&as_uid(0, &[verb]), "clusmgrctl", 4, &parts);
     }
+    // Nor the configuration, not even on trial: corosync's check opens the log that the text names.
+    let mut text = String::from_utf8(n1.read("/etc/corosync/corosync.conf")).unwrap();
+    text = text.replace("config_version: 1\n", "config_version: 2\n");
+    text.push_str("logging {\n\tto_logfile: yes\n\tlogfile: /var/log/nobody.log\n}\n");
+    n1.put("/tmp/new.conf", text);
+    n1.sh("chmod 755 /tmp; chmod 644 /tmp/new.conf").ok();
+    for words in [
+        &["apply", "/tmp/new.conf"][..],
+        &["apply", "/tmp/new.conf", "--dry-run"],
+        &["adopt"],
+        &["revert"],
+        &["revert", "--dry-run"],
+        &["rollback", "1"],
+    ] {
+        let words = [&["config"], words].concat();
+        let parts = ["change the configuration", "uid 65534", "only root"];
+        refused(&as_uid(0, &words), "clusmgrctl", 4, &parts);
+    }
+    assert!(!n1.file("/var/log/nobody.log").exists());
     // Of no group of ours: it does not even get in.
     for words in [&["status"][..], &["stop"], &["events"], &["config", "show"]] {
         let parts = [

@@ -187,7 +187,13 @@ fn a_config_version_that_is_no_number_is_refused() {
             "18446744073709551615",
         );
     }
-    sound(&with("18446744073709551615"));
+    sound(&with("18446744073709551614"));
+    refused(
+        &with("18446744073709551615"),
+        "config_version",
+        "totem.config_version",
+        "no greater version could follow",
+    );
 }
 
 #[test]
@@ -230,6 +236,57 @@ fn an_unknown_key_is_a_warning_with_the_nearest_name() {
         "frob",
         "totem.frobnicate",
         "knows no such key",
+    );
+}
+
+#[test]
+fn a_misspelt_key_is_told_by_its_name_alone() {
+    let hex = "0123456789abcdef".repeat(2);
+    let cases = [
+        (
+            totem("keyy: SECRET"),
+            "keyy",
+            "totem.keyy",
+            "did you mean key?",
+        ),
+        (
+            totem("Key: SECRET"),
+            "Key",
+            "totem.Key",
+            "did you mean key?",
+        ),
+        (
+            quorum("key: SECRET"),
+            "key: S",
+            "quorum.key",
+            "there is one in totem",
+        ),
+        (
+            totem(&format!("salt: {hex}")),
+            "salt",
+            "totem.salt",
+            "knows no such key",
+        ),
+    ];
+    for (text, mark, path, says) in cases {
+        warned(&text, mark, path, says);
+        let shown = format!("{:?}", check(&text));
+        assert!(
+            !shown.contains("SECRET") && !shown.contains(&hex),
+            "{shown}"
+        );
+    }
+    // Given twice, and where nothing of the kind may be.
+    let shown = |text: &str| format!("{:?}", check(text));
+    let twice = shown(&totem("keyy: SECRET\nkeyy: OTHERSECRET"));
+    assert!(
+        twice.contains("given again") && !twice.contains("SECRET"),
+        "{twice}"
+    );
+    let only = shown(&at_end("uidgid {\nkey: SECRET\n}"));
+    assert!(
+        only.contains("only uid and gid") && !only.contains("SECRET"),
+        "{only}"
     );
 }
 

@@ -215,6 +215,9 @@ fn what_is_no_address_is_refused() {
     for (bad, says) in [
         ("10.0.0.256", "is no IPv4 address"),
         ("10.0.3", "is no IPv4 address"),
+        ("0x0a000003", "is no IPv4 address"),
+        ("10.0.0x3", "is no IPv4 address"),
+        ("167772163", "is no IPv4 address"),
         ("10.0.0.3/24", "network's length"),
         ("10.0.0.3:5405", "is no IPv6 address"),
         ("0.0.0.0", "no node's address"),

@@ -1,6 +1,7 @@
 //! `scripts/install` and its undo, in a tree of their own.
 
 use super::{install, not_as_root};
+use crate::common::Lab;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -155,6 +156,43 @@ fn what_was_edited_since_is_kept_by_a_second_installation_and_by_the_undo() {
     );
     assert!(defaults.exists() && kept(&backup));
     assert!(!unit.exists());
+}
+
+#[test]
+fn an_undo_that_left_a_backup_does_not_make_the_next_one_lose_a_file() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let words = ["--destdir", at, "--init", "sysv"];
+    install(&words).ok();
+    fs::write(root.join("etc/init.d/clusmgr"), "mine\n").unwrap();
+    install(&words).ok();
+    // Twice: what the first undo leaves of its records must not mislead the second.
+    for _ in 0..2 {
+        install(&["--uninstall", "--destdir", at]).ok();
+        let link = root.join("etc/rc2.d/S19corosync");
+        assert_eq!(
+            fs::read_link(link).unwrap(),
+            Path::new("../init.d/corosync")
+        );
+        let older = fs::read_to_string(root.join("usr/sbin/clusmgr")).unwrap();
+        assert_eq!(older, "an older one");
+        install(&words).ok();
+    }
+}
+
+#[test]
+fn an_undo_under_a_running_clusmgr_is_refused() {
+    let lab = Lab::up("uninstall", "1 --empty", &[]);
+    let script = super::repo("scripts/install");
+    let ran = lab.node(1).run(&[
+        script.to_str().unwrap(),
+        "--uninstall",
+        "--prefix",
+        "/tmp/none",
+    ]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    assert!(ran.err.contains("clusmgr runs: end it first"), "{ran:?}");
 }
 
 #[test]

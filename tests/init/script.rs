@@ -24,6 +24,15 @@ impl<'l> Script<'l> {
         std::fs::write(self.node.file("/tmp/default"), text).unwrap();
     }
 
+    /// Another program in the place of the daemon; its name is the daemon's, as an upgrade's is.
+    fn program(&self, text: &str) {
+        let dir = self.node.file("/tmp/new");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("clusmgr"), text).unwrap();
+        self.node.sh("chmod 755 /tmp/new/clusmgr").ok();
+        std::fs::write(self.node.file("/tmp/default"), "DAEMON=/tmp/new/clusmgr\n").unwrap();
+    }
+
     fn run(&self, verb: &str) -> Ran {
         let line = format!("CLUSMGR_DEFAULTS=/tmp/default exec /tmp/clusmgr-init {verb}");
         self.node.sh(&line)
@@ -78,6 +87,22 @@ fn start_stop_restart_reload_and_status_as_the_lsb_says_and_upgrade_leaves_coros
     assert_eq!(node.daemon_pid(), daemon);
     assert!(node.lives(daemon) && node.lives(corosync));
     script.set("--stable-after 1");
+    // Nor a program that the loader refuses (1), nor a state that it does not know.
+    let loader = "#!/bin/sh\necho 'GLIBC_2.99 not found' >&2\nexit 1\n";
+    script.program(loader);
+    script.gives("upgrade", 1, "the old one is left running: GLIBC_2.99");
+    assert_eq!(node.daemon_pid(), daemon);
+    assert!(node.lives(daemon) && node.lives(corosync));
+    // One that passes its own test and does not start all the same: said loudly.
+    script.program(
+        "#!/bin/sh\ncase \"$*\" in *--test*) exit 0 ;; esac\necho 'no start' >&2\nexit 1\n",
+    );
+    script.gives("upgrade", 1, "THE NEW CLUSMGR DOES NOT START");
+    assert!(node.lives(corosync));
+    script.set("--stable-after 1");
+    script.gives("start", 0, "started (pid");
+    assert_eq!(node.wait_state("running")["service"]["pid"], corosync);
+    let daemon = node.daemon_pid();
 
     script.gives("restart", 0, "started (pid");
     node.wait_state("running");
@@ -89,7 +114,9 @@ fn start_stop_restart_reload_and_status_as_the_lsb_says_and_upgrade_leaves_coros
     node.kill("KILL", daemon);
     node.wait_gone(daemon);
     script.gives("status", 1, "dead");
-    script.gives("stop", 0, "does not run");
+    script.gives("stop", 1, "corosync runs on");
+    script.gives("restart", 1, "corosync runs on");
+    assert!(node.lives(corosync));
     script.gives("start", 0, "started (pid");
     assert_eq!(node.wait_state("running")["service"]["pid"], corosync);
 
@@ -141,4 +168,34 @@ fn usage_privilege_and_a_missing_program_have_the_codes_of_the_lsb() {
         let ran = not_as_root("scripts/init/clusmgr", &[verb]);
         assert_eq!((ran.code, ran.err.lines().count()), (4, 1), "{ran:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_in_the_defaults_is_said_before_anything_is_done() {
+    let lab = Lab::up("script-defaults", "1 --no-clusmgr --empty", &[]);
+    let script = Script::new(&lab);
+    script.gives("start", 0, "started (pid");
+    for (text, part) in [
+        ("STOP_WAIT=abc\n", "STOP_WAIT='abc'"),
+        ("STOP_WAIT=0.5\n", "STOP_WAIT='0.5'"),
+        ("STOP_WAIT=\n", "STOP_WAIT=''"),
+        ("CLUSMGR_OPTS=\"--debug -f\"\n", "has -f"),
+        ("CLUSMGR_OPTS=\"--test\"\n", "has --test"),
+        ("CLUSMGR_OPTS=\"\n", "it is no shell text"),
+    ] {
+        let text = format!("DAEMON={DAEMON}\n{text}");
+        std::fs::write(script.node.file("/tmp/default"), text).unwrap();
+        for (verb, code) in [("start", 6), ("stop", 6), ("upgrade", 6), ("status", 4)] {
+            script.gives(verb, code, part);
+        }
+    }
+    // No word is a pattern.
+    script.set("--node *");
+    script.gives("stop", 0, "ended");
+    script
+        .node
+        .sh("cd /etc && CLUSMGR_DEFAULTS=/tmp/default /tmp/clusmgr-init start")
+        .ok();
+    assert_eq!(script.node.status()["node"]["name"], "*");
+    script.gives("stop", 0, "ended");
 }

@@ -107,3 +107,16 @@ fn a_restart_of_clusmgr_reaches_nothing_else_and_a_kill_its_main_process_alone()
     assert_eq!(values(&clusmgr, "Type"), ["notify"]);
     assert_eq!(values(&clusmgr, "RuntimeDirectoryPreserve"), ["yes"]);
 }
+
+#[test]
+fn a_stop_outlasts_pacemakers_and_nocluster_keeps_both_units_down() {
+    // pacemaker.service has TimeoutStopSec=30min.
+    let clusmgr = unit("clusmgr.service");
+    let minutes = values(&clusmgr, "TimeoutStopSec").pop().unwrap();
+    let minutes: u32 = minutes.strip_suffix("min").unwrap().parse().unwrap();
+    assert!(minutes > 30, "{minutes}");
+    for name in ["clusmgr.service", "corosync.service"] {
+        let condition = values(&unit(name), "ConditionKernelCommandLine");
+        assert_eq!(condition, ["!nocluster"], "{name}");
+    }
+}

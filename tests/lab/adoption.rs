@@ -98,6 +98,65 @@ fn a_corosync_that_ran_before_clusmgr_came_is_adopted_and_its_files_are_left_as_
     assert!(!n1.lives(pid));
 }
 
+#[test]
+fn a_corosync_with_a_private_tmp_is_adopted_as_that_of_debians_unit() {
+    let lab = Lab::up("adoption-tmp", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    n1.put(
+        "/tmp/unit",
+        "mount -n -t tmpfs none /tmp && mount -n -t tmpfs none /var/tmp && exec corosync -f\n",
+    );
+    let pid = n1.spawn("setsid unshare -m bash /tmp/unit");
+    n1.wait_ring(1);
+    n1.start_daemon(&["--stable-after", "0.1"]);
+    let s = n1.wait_state("running");
+    assert_eq!(s["service"]["pid"], pid);
+    assert_eq!(s["service"]["adopted"], true);
+    assert_eq!(n1.events_of("service.exited").len(), 0);
+    // By its record, too.
+    n1.end_daemon("QUIT");
+    n1.start_daemon(&["--stable-after", "0.1"]);
+    assert_eq!(n1.wait_state("running")["service"]["pid"], pid);
+    n1.kill("KILL", pid);
+    n1.wait_other(pid);
+    n1.wait_ring(1);
+}
+
+#[test]
+fn a_corosync_with_another_root_configuration_or_shared_memory_is_not_adopted() {
+    for (n, private) in ["/dev/shm", "/etc/corosync", "/"].into_iter().enumerate() {
+        let lab = Lab::up(&format!("adoption-root-{n}"), "1 --no-clusmgr", &[]);
+        let n1 = lab.node(1);
+        // The pid file is shared, so that ours cannot start beside it and says who is there.
+        let script = match private {
+            "/" => {
+                "mkdir /tmp/root && mount -n -t tmpfs root /tmp/root && cd /tmp/root &&\n\
+                 for d in usr etc run dev proc sys var tmp; do mkdir $d; mount -n --rbind /$d $d; done\n\
+                 for d in bin sbin lib lib64; do ln -s usr/$d $d; done\n\
+                 exec chroot . corosync -f\n"
+            }
+            "/dev/shm" => "mount -n -t tmpfs shm /dev/shm && exec corosync -f\n",
+            _ => {
+                "cp -a /etc/corosync /tmp/etc && mount -n --bind /tmp/etc /etc/corosync &&\n\
+                 exec corosync -f\n"
+            }
+        };
+        n1.put("/tmp/container", script);
+        n1.spawn("setsid unshare -m bash /tmp/container");
+        let other = until("it holds the pid file", LONG, || {
+            let text = std::fs::read_to_string(n1.file("/run/corosync.pid")).ok()?;
+            text.trim().parse::<i64>().ok()
+        });
+        n1.start_daemon(&[]);
+        let exited = n1.wait_event("service.exited", 1);
+        let text = exited["text"].as_str().unwrap();
+        assert!(text.contains("it sees other files"), "{private}: {text}");
+        assert_eq!(n1.events_of("service.adopted").len(), 0);
+        n1.end_daemon("TERM");
+        assert!(n1.lives(other), "{private}: nobody may signal it");
+    }
+}
+
 /// Another program under corosync's name.
 fn stranger(n1: &Node<'_>) -> i64 {
     n1.sh("cp $(command -v sleep) /tmp/corosync").ok();

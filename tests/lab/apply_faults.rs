@@ -14,7 +14,7 @@ const FLAGS: [&str; 2] = ["--poll-interval", "0.2"];
 static TEXTS: AtomicU64 = AtomicU64::new(1);
 
 /// The live text under a higher version, with another value of a timer (or of what else has two).
-fn next(node: &Node<'_>, key: &str, values: [&str; 2]) -> String {
+pub fn next(node: &Node<'_>, key: &str, values: [&str; 2]) -> String {
     let text = String::from_utf8(node.read(CONF)).unwrap();
     let version = version_of(&text);
     let text = text.replace(
@@ -36,19 +36,19 @@ fn next(node: &Node<'_>, key: &str, values: [&str; 2]) -> String {
     edited
 }
 
-fn value_of<'t>(text: &'t str, key: &str) -> &'t str {
+pub fn value_of<'t>(text: &'t str, key: &str) -> &'t str {
     let line = text
         .lines()
         .find_map(|l| l.trim().strip_prefix(key)?.strip_prefix(": "));
     line.unwrap()
 }
 
-fn version_of(text: &str) -> u64 {
+pub fn version_of(text: &str) -> u64 {
     value_of(text, "config_version").parse().unwrap()
 }
 
 /// strace on the node's clusmgr: these words, and what it saw in `/tmp/trace`. Gives its pid.
-fn strace(node: &Node<'_>, words: &str) -> i64 {
+pub fn strace(node: &Node<'_>, words: &str) -> i64 {
     let pid = node.daemon_pid();
     node.sh("rm -f /tmp/trace").ok();
     let tracer = node.spawn(&format!("strace -f -qq -o /tmp/trace {words} -p {pid}"));
@@ -66,20 +66,20 @@ fn strace(node: &Node<'_>, words: &str) -> i64 {
 }
 
 /// strace lets go of what it still has.
-fn let_go(node: &Node<'_>, tracer: i64) {
+pub fn let_go(node: &Node<'_>, tracer: i64) {
     if node.lives(tracer) {
         node.sh(&format!("kill {tracer}; true")).ok();
     }
     node.wait_gone(tracer);
 }
 
-fn apply(node: &Node<'_>) -> Ran {
+pub fn apply(node: &Node<'_>) -> Ran {
     node.ctl(&["--timeout", "60", "config", "apply", "/tmp/new.conf"])
 }
 
 /// The system calls of an apply at which the state on disk changes, and how many there are of each:
 /// as one apply made them.
-fn steps(node: &Node<'_>, key: &str, values: [&str; 2]) -> BTreeMap<&'static str, usize> {
+pub fn steps(node: &Node<'_>, key: &str, values: [&str; 2]) -> BTreeMap<&'static str, usize> {
     next(node, key, values);
     let tracer = strace(node, "-e trace=rename,fsync,unlink");
     apply(node).ok();
@@ -226,9 +226,9 @@ fn a_revert_that_is_killed_gives_the_hand_edit_back_or_is_done() {
     let ours = n1.read(CONF);
     n1.edit_conf(|t| t.replace("token: 1000", "token: 3000"));
     let edited = n1.read(CONF);
-    // Before the live file is replaced (after the copy for -t, the text that was, and change.json),
-    // and after the whole was done but for its end.
-    for (call, k) in [("rename", 4), ("unlink", 1)] {
+    // Before the live file is replaced (after the copy for -t, the text that was, its backup, and
+    // change.json), and after the whole was done but for its end.
+    for (call, k) in [("rename", 5), ("unlink", 1)] {
         n1.wait("drift", |s| s["config"]["drift"] == true);
         let before = n1.latest();
         let daemon = n1.daemon_pid();

@@ -13,7 +13,7 @@ fn one(name: &str) -> Lab {
 }
 
 /// The live text with these replacements, as a file of the node for `config apply`.
-fn edited(node: &Node<'_>, edits: &[(&str, &str)]) -> String {
+pub fn edited(node: &Node<'_>, edits: &[(&str, &str)]) -> String {
     let mut text = String::from_utf8(node.read(CONF)).unwrap();
     for (from, to) in edits {
         assert!(text.contains(from), "{from} is not in {text}");
@@ -28,7 +28,7 @@ fn cmap(node: &Node<'_>, key: &str) -> String {
     out.trim().rsplit_once(" = ").unwrap().1.to_owned()
 }
 
-fn report(node: &Node<'_>, words: &[&str]) -> Value {
+pub fn report(node: &Node<'_>, words: &[&str]) -> Value {
     let mut all = vec!["config"];
     all.extend(words);
     all.push("--json");
@@ -177,14 +177,25 @@ fn what_is_refused_touches_nothing() {
     assert!(!n1.file("/var/lib/clusmgr/change.json").exists());
     // A second node learns nothing of all that.
     assert_eq!(lab.node(2).status()["config"]["version"], 1);
-    // And a change that is right goes through.
+    // And a change that is right goes through, with a word about whom the reload reaches.
     let file = edited(&n1, &[NEXT, ("token: 1000", "token: 1500")]);
-    assert_eq!(
-        report(&n1, &["apply", &file, "--this-node-only"])["done"],
-        true
-    );
+    let reaches = |report: &Value| {
+        let said = report["warnings"].to_string();
+        said.contains("the reload is not of this node only: node 2 will read")
+    };
+    let dry = report(&n1, &["apply", &file, "--this-node-only", "--dry-run"]);
+    assert!(reaches(&dry), "{dry}");
+    let done = report(&n1, &["apply", &file, "--this-node-only"]);
+    assert!(done["done"] == true && reaches(&done), "{done}");
     assert_eq!(cmap(&n1, "totem.token"), "1500");
     assert_eq!(cmap(&lab.node(2), "totem.token"), "1000");
+    // With nobody else in the ring there is no such word.
+    lab.node(2).ctl(&["stop"]).ok();
+    crate::common::until("n2 has left", crate::common::LONG, || {
+        (cmap(&n1, "runtime.members.2.status") == "left").then_some(())
+    });
+    let back = report(&n1, &["rollback", "--this-node-only", "--dry-run"]);
+    assert!(back["how"] == "reload" && !reaches(&back), "{back}");
 }
 
 #[test]
@@ -243,7 +254,7 @@ fn a_hand_edit_is_shown_and_then_adopted_or_reverted() {
 
 /// A stand-in for one of corosync's tools or corosync itself, in a directory of its own with links to
 /// the real ones: what the real ones do only in rare faults.
-fn stand_in(lab: &Lab, tool: &str, script: &str) {
+pub fn stand_in(lab: &Lab, tool: &str, script: &str) {
     let node = lab.node(1);
     node.sh("mkdir -p /tmp/bin && for t in corosync corosync-cfgtool corosync-cmapctl; do cp /usr/sbin/$t /tmp/bin/$t; done").ok();
     node.put(&format!("/tmp/{tool}.new"), script);

@@ -30,6 +30,53 @@ fn a_run_directory_that_is_removed_does_not_keep_corosync_from_being_started_aga
     assert!(!journal().contains("service.start-failed"));
 }
 
+#[test]
+fn a_socket_and_a_pid_file_that_are_removed_are_made_again() {
+    let lab = Lab::up("socket-removed", "1", &["--poll-interval", "0.2"]);
+    let n1 = lab.node(1);
+    let corosync = n1.wait_state("running")["service"]["pid"].clone();
+    let daemon = n1.daemon_pid();
+    // A client that is being served stays so.
+    let follower = n1.spawn("clusmgrctl events -f");
+    until("it follows", LONG, || {
+        (!n1.read("/tmp/spawned.out").is_empty()).then_some(())
+    });
+    let made = |what: &str| {
+        until(what, LONG, || {
+            n1.file("/run/clusmgr/clusmgr.pid").exists().then_some(())
+        });
+        assert_eq!(n1.daemon_pid(), daemon, "{what}");
+        let s = n1.wait(what, |s| s["service"]["state"] == "running");
+        assert_eq!(
+            (&s["service"]["pid"], &s["daemon_pid"]),
+            (&corosync, &serde_json::json!(daemon)),
+            "{what}"
+        );
+        assert_eq!(n1.mode("/run/clusmgr/clusmgr.sock"), 0o660, "{what}");
+    };
+    for what in [
+        "rm -rf /run/clusmgr",
+        "rm /run/clusmgr/clusmgr.sock",
+        "rm /run/clusmgr/clusmgr.pid",
+        "rm -rf /run/clusmgr /run/clusmgr-*.lock",
+    ] {
+        n1.sh(what).ok();
+        made(what);
+        // And they keep a second one away.
+        let second = n1.run(&["clusmgr"]);
+        assert_eq!(second.code, 1, "{what}: {second:?}");
+        let said = format!("clusmgr already runs with pid {daemon}");
+        assert!(second.err.contains(&said), "{what}: {second:?}");
+    }
+    assert!(n1.lives(follower));
+    let log = n1.ctl(&["events"]).ok();
+    assert_eq!(log.matches("daemon.started").count(), 1, "{log}");
+    n1.end_daemon("TERM");
+    for name in ["clusmgr.sock", "clusmgr.pid"] {
+        assert!(!n1.file(&format!("/run/clusmgr/{name}")).exists(), "{name}");
+    }
+}
+
 /// The pids that files of corosync in shared memory are named after.
 fn blackboxes(n1: &Node<'_>) -> Vec<i64> {
     let script = "cd /dev/shm && printf '%s\\n' qb-corosync-*-blackbox-header";

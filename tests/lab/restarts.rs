@@ -150,6 +150,51 @@ fn start_ends_a_backoff_at_once_and_forgives() {
 }
 
 #[test]
+fn the_restart_delay_outlives_clusmgr_and_counts_for_a_death_that_nobody_saw() {
+    let flags = ["--restart-delay", "600", "--poll-interval", "0.2"];
+    let lab = Lab::up("delay-kept", "1", &flags);
+    let n1 = lab.node(1);
+    let left = || {
+        let s = n1.wait_state("backoff");
+        assert!(n1.corosyncs().is_empty());
+        s["service"]["next_retry_ms"].as_u64().unwrap()
+    };
+    // A death that clusmgr saw: the next one waits for what is left.
+    kill(&n1, 0);
+    let first = left();
+    assert!(first > 500_000, "{first}");
+    n1.end_daemon("KILL");
+    n1.start_daemon(&flags);
+    let then = left();
+    assert!(then > 500_000 && then < first, "{then} after {first}");
+    assert_eq!(n1.status()["mode"], "cluster");
+    // A death while none runs: the whole delay.
+    n1.ctl(&["start"]).ok();
+    let pid = n1.wait_other(0);
+    n1.end_daemon("QUIT");
+    n1.kill("KILL", pid);
+    n1.wait_gone(pid);
+    n1.start_daemon(&flags);
+    let unseen = left();
+    assert!(unseen > then, "{unseen} after {then}");
+    // Who asked for the end asks for no delay, and neither does who gives none.
+    n1.ctl(&["start"]).ok();
+    n1.wait_other(0);
+    n1.end_daemon("TERM");
+    assert!(n1.corosyncs().is_empty());
+    let kept = String::from_utf8(n1.read("/var/lib/clusmgr/manager.json")).unwrap();
+    assert!(!kept.contains("alive"), "{kept}");
+    n1.start_daemon(&flags);
+    n1.wait_state("running");
+    assert!(n1.events_of("service.retry").len() == 3);
+    n1.end_daemon("QUIT");
+    n1.start_daemon(&["--poll-interval", "0.2"]);
+    n1.wait_state("running");
+    let kept = String::from_utf8(n1.read("/var/lib/clusmgr/manager.json")).unwrap();
+    assert!(!kept.contains("alive"), "{kept}");
+}
+
+#[test]
 fn start_ends_a_standalone_at_once() {
     let flags = [
         "--restart-limit",

@@ -5,8 +5,6 @@
 //! finds at its next start what it has to take back.
 
 use super::model::MODEL_VERSION;
-use super::plan;
-use super::prepare::{needs, plan_lines};
 use super::proof::{differs, expected, unsettled};
 use super::store::{S01, first_of};
 use super::{CorosyncSys, limits, parse, render};
@@ -23,10 +21,12 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Version of `change.json`.
-const PENDING_VERSION: &str = "s01";
+pub(super) const PENDING_VERSION: &str = "s01";
 
 /// How long the running values may take to become the new ones after a reload that succeeded.
 const PROVE_LIMIT: Duration = Duration::from_secs(3);
+/// So many bytes of a plan are in its event; JSON may double them.
+const PLAN_MAX: usize = 16 << 10;
 /// Between two looks at them.
 const PROVE_STEP: Duration = Duration::from_millis(20);
 
@@ -34,20 +34,24 @@ const PROVE_STEP: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pending {
     /// SHA-256 of the text that was; none if there was none.
-    old: Option<String>,
+    pub(super) old: Option<String>,
+    /// SHA-256 of the text that a running corosync goes back to in its place: that one is no good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) back: Option<String>,
     /// SHA-256 of the text that is to be.
     pub(super) new: String,
-    what: String,
-    by: String,
+    pub(super) what: String,
+    pub(super) by: String,
     /// It is proved and kept, but for its record in the history and its event.
     #[serde(default)]
-    done: bool,
+    pub(super) done: bool,
 }
 
 impl Pending {
     fn of(change: &Prepared, done: bool) -> Pending {
         Pending {
             old: change.old.as_ref().map(|o| o.sha256.clone()),
+            back: change.instead().map(|b| b.sha256.clone()),
             new: change.new.sha256.clone(),
             what: change.what.to_owned(),
             by: change.by.clone(),
@@ -57,7 +61,7 @@ impl Pending {
 }
 
 impl CorosyncSys {
-    fn pending_path(&self) -> PathBuf {
+    pub(super) fn pending_path(&self) -> PathBuf {
         self.params.state_dir.join("change.json")
     }
 
@@ -68,14 +72,14 @@ impl CorosyncSys {
     }
 
     /// A text that is kept under its hash; none if it is not there.
-    fn kept_text(&self, sha: &str) -> Result<Option<Text>> {
+    pub(super) fn kept_text(&self, sha: &str) -> Result<Option<Text>> {
         let path = self.params.state_dir.join("conf").join(sha);
         let bytes = file::read_bounded(&path, limits::MAX_FILE as u64)?;
         Ok(bytes.map(Zeroizing::new).map(text_of))
     }
 
     /// Whether the live file is this text; none for no file.
-    fn is_live(&self, text: Option<&Text>) -> Result<bool> {
+    pub(super) fn is_live(&self, text: Option<&Text>) -> Result<bool> {
         let live = self.live_text()?;
         Ok(live.map(|l| l.sha256) == text.map(|t| t.sha256.clone()))
     }
@@ -86,7 +90,7 @@ impl CorosyncSys {
         file::write_atomic(&path, &text.bytes, 0o600).map(drop)
     }
 
-    fn put_live(&self, text: &Text) -> Result<()> {
+    pub(super) fn put_live(&self, text: &Text) -> Result<()> {
         let path = &self.params.paths.conf;
         let secret = parse::parse(&text.bytes).is_ok_and(|c| c.secret_in_file());
         let mode = if secret {
@@ -103,63 +107,11 @@ impl CorosyncSys {
             log::error!("{e}");
         }
     }
-
-    /// At the daemon's start: a change that was not finished is taken back; one that was finished but
-    /// for its record stays. What became of it is told when it is proved ([`Changes::change_unfinished`]).
-    pub(super) fn settle(&self) -> Result<()> {
-        self.clean_up();
-        let Some(mut pending) = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION)?
-        else {
-            return Ok(());
-        };
-        let held = self.corosync_config_mtx.lock().u.clone();
-        // A revert goes back to what is held anyway: that says nothing about how far it came.
-        pending.done |= pending.what != "revert" && held.is_some_and(|h| h.conf == pending.new);
-        if !pending.done {
-            if let Err(e) = self.take_back(&pending) {
-                // What is live was checked, and is drift now; the next start tries again.
-                log::error!("{e}");
-                return Ok(());
-            }
-        }
-        self.corosync_config_mtx.lock().unfinished = Some(pending);
-        Ok(())
-    }
-
-    fn take_back(&self, pending: &Pending) -> Result<()> {
-        let path = &self.params.paths.conf;
-        let live = self.live_text()?.map(|l| l.sha256);
-        if live.as_deref() != Some(pending.new.as_str()) {
-            return Ok(());
-        }
-        let Some(old) = &pending.old else {
-            return file::remove(path);
-        };
-        let gone = || Error::new("undo", path.display(), "the old text is gone");
-        self.put_live(&self.kept_text(old)?.ok_or_else(gone)?)
-    }
-
-    /// What a clusmgr that was killed left beside the live files, and of corosync's check.
-    fn clean_up(&self) {
-        let paths = &self.params.paths;
-        for dir in [&paths.conf, &paths.authkey].map(|p| p.parent()) {
-            // A directory that is not there has nothing in it; any other fault shows at the start.
-            let _ = dir.map(file::clean_temps);
-        }
-        let Ok(found) = std::fs::read_dir(&self.params.run_dir) else {
-            return;
-        };
-        for entry in found.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("check.") {
-                let _ = std::fs::remove_dir_all(entry.path());
-            }
-        }
-    }
 }
 
 impl Changes for CorosyncSys {
-    fn change_prepare(&self, request: &Request) -> Result<Prepared> {
-        let prepared = self.prepare(request)?;
+    fn change_prepare(&self, request: &Request, runs: bool) -> Result<Prepared> {
+        let prepared = self.prepare(request, runs)?;
         self.check_nodes(
             request,
             &parse::parse(&prepared.new.bytes).unwrap_or_default(),
@@ -169,7 +121,10 @@ impl Changes for CorosyncSys {
 
     fn change_write(&self, change: &Prepared) -> Result<()> {
         if let Some(old) = &change.old {
-            self.keep_text(old)?;
+            self.secure(old)?;
+        }
+        if let Some(back) = change.instead() {
+            self.keep_text(back)?;
         }
         self.keep_text(&change.new)?;
         // corosync's check took its time.
@@ -185,7 +140,8 @@ impl Changes for CorosyncSys {
         let Err(e) = written else { return Ok(()) };
         // It may be in its place all the same: only the sync of the directory failed.
         let back = match self.is_live(Some(&change.new)) {
-            Ok(true) => self.change_undo(change),
+            // Nobody has read it.
+            Ok(true) => self.put_back(change.old.as_ref()),
             _ => Ok(()),
         };
         match back {
@@ -209,14 +165,14 @@ impl Changes for CorosyncSys {
 
     fn change_prove(&self, change: &Prepared, undone: bool) -> Result<()> {
         let empty = Zeroizing::new(Vec::new());
-        let old = change.old.as_ref().map_or(&empty, |o| &o.bytes);
+        let of = |text: &'_ Option<Text>| text.as_ref().map_or(empty.clone(), |t| t.bytes.clone());
         let (from, to) = if undone {
-            (&change.new.bytes, old)
+            (change.new.bytes.clone(), of(&change.back))
         } else {
-            (old, &change.new.bytes)
+            (of(&change.old), change.new.bytes.clone())
         };
         let parsed = |bytes: &[u8]| parse::parse(bytes).unwrap_or_default();
-        let (from, to) = (expected(&parsed(from)), expected(&parsed(to)));
+        let (from, to) = (expected(&parsed(&from)), expected(&parsed(&to)));
         let deadline = clock::now().plus(PROVE_LIMIT);
         loop {
             let cmap = self.cmap()?;
@@ -235,7 +191,12 @@ impl Changes for CorosyncSys {
             .read_live()
             .map_err(|f| first_of(&self.params.paths.conf, &f))?;
         let live = live.ok_or_else(|| Error::new("keep", "the change", "the live file is gone"))?;
-        if change.what != "adopt" && live.sha != change.new.sha256 {
+        // Of an adopted file the text that was checked is the canonical one.
+        let same = match change.what {
+            "adopt" => render::sha256_hex(&self.canonical(&live)?) == change.new.sha256,
+            _ => live.sha == change.new.sha256,
+        };
+        if !same {
             return Err(self.foreign(change.what));
         }
         // A start that comes in between leaves the record alone.
@@ -252,30 +213,30 @@ impl Changes for CorosyncSys {
         self.in_use(&live);
         self.corosync_config_mtx.lock().pending = None;
         self.set_drift(false);
+        // It has passed the checks just now.
+        self.clear_degraded("bad-config");
         if change.what == "adopt" {
             self.set_key_drift(false);
-            if ran && change.needs == Needs::Restart {
-                let detail = "corosync runs with an older configuration than the one that was taken in; \
-                              'clusmgrctl restart' brings it into effect";
-                self.set_degraded("restart-needed", detail);
-            }
+        }
+        if change.what == "adopt" && ran && change.needs == Needs::Restart {
+            let detail = "corosync runs with an older configuration than the one that was taken in; \
+                          'clusmgrctl restart' brings it into effect";
+            self.set_degraded("restart-needed", detail);
+        } else {
+            self.clear_degraded("restart-needed");
         }
         self.tell_kept(change, if ran { how.as_str() } else { "start" });
         Ok(())
     }
 
-    fn change_undo(&self, change: &Prepared) -> Result<()> {
-        if !self.is_live(Some(&change.new))? {
-            return if self.is_live(change.old.as_ref())? {
-                Ok(())
-            } else {
-                Err(self.foreign("undo"))
-            };
+    fn change_undo(&self, change: &Prepared) -> Result<Option<String>> {
+        let to = change.instead().or(change.old.as_ref());
+        if self.is_live(Some(&change.new))? {
+            self.put_back(to)?;
+        } else if !self.is_live(to)? {
+            return Err(self.foreign("undo"));
         }
-        match &change.old {
-            Some(old) => self.put_live(old),
-            None => file::remove(&self.params.paths.conf),
-        }
+        Ok(self.said_instead(change))
     }
 
     fn change_undone(&self, change: &Prepared, how: Needs, why: &str) {
@@ -293,6 +254,9 @@ impl Changes for CorosyncSys {
             log::error!("{e}");
         }
         self.compare();
+        let instead = self.is_live(change.instead()).is_ok_and(|is| is);
+        let said = self.said_instead(change).filter(|_| instead);
+        let why = &said.map_or(why.to_owned(), |said| format!("{why}; {said}"));
         self.remember(change, how.as_str(), Some(why));
         let text = format!("{} by {} was undone: {why}", change.what, change.by);
         self.note(
@@ -307,50 +271,24 @@ impl Changes for CorosyncSys {
     }
 
     fn change_unfinished(&self) -> Option<Unfinished> {
-        let pending = self.corosync_config_mtx.lock().unfinished.take()?;
-        let kept = |sha: &str| self.kept_text(sha).ok().flatten();
-        // Without it nobody knows what corosync may have read: everything is proved.
-        let new = kept(&pending.new).unwrap_or_else(|| Text {
-            sha256: pending.new.clone(),
-            ..text_of(Zeroizing::default())
-        });
-        let old = pending.old.as_deref().and_then(kept);
-        let config = |t: Option<&Text>| {
-            t.and_then(|t| parse::parse(&t.bytes).ok())
-                .unwrap_or_default()
-        };
-        let plan = plan::plan(&config(Some(&new)), &config(old.as_ref()));
-        let change = Prepared {
-            what: match pending.what.as_str() {
-                "revert" => "revert",
-                "rollback" => "rollback",
-                _ => "apply",
-            },
-            by: pending.by,
-            needs: needs(&plan),
-            plan: plan_lines(&plan),
-            warnings: Vec::new(),
-            new,
-            old,
-        };
-        if !pending.done {
-            return Some(Unfinished::TakenBack(Box::new(change)));
-        }
-        let entries = self.history.read().unwrap_or_default().entries;
-        let told = entries
-            .last()
-            .is_some_and(|e| e.sha256 == change.new.sha256 && e.undone.is_none());
-        if told {
-            let text = format!(
-                "{} by {}: config_version {}, finished before clusmgr ended",
-                change.what, change.by, change.new.version
-            );
-            self.note_changed(&change, text);
-        } else {
-            self.tell_kept(&change, change.needs.as_str());
-        }
-        Some(Unfinished::Kept)
+        self.unfinished()
     }
+}
+
+/// A plan that fits in an event, whose line is at most 64 KiB: the beginning, and how much more there is.
+fn shortened(plan: &[String]) -> Vec<String> {
+    let mut room = PLAN_MAX;
+    let fits = |line: &&String| {
+        let had = room;
+        room = room.saturating_sub(line.len());
+        line.len() <= had
+    };
+    let mut told: Vec<String> = plan.iter().take_while(fits).cloned().collect();
+    let more = plan.len() - told.len();
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told
 }
 
 pub(super) fn text_of(bytes: Zeroizing<Vec<u8>>) -> Text {
@@ -363,13 +301,34 @@ pub(super) fn text_of(bytes: Zeroizing<Vec<u8>>) -> Text {
 }
 
 impl CorosyncSys {
+    /// Keeps what a change replaces. Where clusmgr holds nothing yet, as in a STANDALONE that nobody
+    /// has left so far, that is a take-over. A hand edit may be nowhere else, whatever comes of this.
+    fn secure(&self, old: &Text) -> Result<()> {
+        if self.corosync_config_mtx.lock().u.is_none() {
+            if let Ok(live) = self.check_conf(old.bytes.clone()) {
+                self.take_over(&live)?;
+            }
+        }
+        if self.is_foreign(&old.sha256) {
+            file::write_atomic(&self.backup_path(&old.sha256), &old.bytes, 0o600)?;
+        }
+        self.keep_text(old)
+    }
+
+    fn put_back(&self, text: Option<&Text>) -> Result<()> {
+        match text {
+            Some(text) => self.put_live(text),
+            None => file::remove(&self.params.paths.conf),
+        }
+    }
+
     fn foreign(&self, what: &str) -> Error {
         let conf = self.params.paths.conf.display();
         Error::new(what, conf, "somebody else changed it meanwhile; it stays")
             .hint("'clusmgrctl config adopt' takes it in, 'config revert' undoes it")
     }
 
-    fn tell_kept(&self, change: &Prepared, how: &str) {
+    pub(super) fn tell_kept(&self, change: &Prepared, how: &str) {
         self.remember(change, how, None);
         let (what, version) = (change.what, change.new.version);
         let text = format!(
@@ -379,14 +338,14 @@ impl CorosyncSys {
         self.note_changed(change, text);
     }
 
-    fn note_changed(&self, change: &Prepared, text: String) {
+    pub(super) fn note_changed(&self, change: &Prepared, text: String) {
         self.note(
             Note::new(Kind::ConfigChanged, Severity::Notice, text)
                 .with("what", change.what)
                 .with("by", change.by.clone())
                 .with("version", change.new.version.0)
                 .with("sha256", change.new.sha256.clone())
-                .with("plan", change.plan.clone()),
+                .with("plan", shortened(&change.plan)),
         );
     }
 
@@ -416,9 +375,9 @@ impl CorosyncSys {
         let pending = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION);
         let pending = pending.ok().flatten();
         let under_way = |name: &str| {
-            pending
-                .as_ref()
-                .is_some_and(|p| p.new == name || p.old.as_deref() == Some(name))
+            pending.as_ref().is_some_and(|p| {
+                p.new == name || [&p.old, &p.back].into_iter().flatten().any(|o| o == name)
+            })
         };
         let is = |name: &str, of: &dyn Fn(&S01) -> bool| {
             entries.iter().any(|e| e.sha256 == name) || held.as_ref().is_some_and(of)
@@ -443,5 +402,25 @@ impl CorosyncSys {
                 let _ = std::fs::remove_file(file.path());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_plan_is_cut_and_says_so() {
+        let plan: Vec<String> = (0..5000)
+            .map(|n| format!("x.y{n}: 1 → 2 (reload)"))
+            .collect();
+        let told = shortened(&plan);
+        let bytes: usize = told.iter().map(String::len).sum();
+        assert!(told.len() > 100 && bytes < PLAN_MAX + 100, "{bytes}");
+        assert_eq!(
+            told.last().cloned(),
+            Some(format!("and {} more", 5001 - told.len()))
+        );
+        assert_eq!(shortened(&plan[..3]), plan[..3]);
     }
 }

@@ -5,8 +5,8 @@
 
 /// Lines of context around a change.
 const CONTEXT: usize = 3;
-/// Most cells of the table: some 4000 changed lines on both sides, 64 MiB.
-const MOST_CELLS: usize = 16 << 20;
+/// Most cells of the table: some 1000 changed lines on both sides, 4 MiB, of which each client may have one.
+const MOST_CELLS: usize = 1 << 20;
 
 /// A line of both texts, or of one.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,7 @@ impl fmt::Display for Severity {
 
 /// One thing that is wrong, at one place.
 ///
-/// No message ever quotes a value of `totem.key`: findings are logged and sent to clients.
+/// No message ever quotes a value of `totem.key`, or of what may be one: findings are logged and sent to clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Line, from 1; 0 for what is missing from the whole file.

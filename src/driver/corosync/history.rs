@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub const KEPT: usize = 50;
 /// A larger file is not one of ours.
 const SIZE_MAX: u64 = 4 << 20;
+/// A greater number is none of ours, and none could follow it for long.
+const ID_MAX: u64 = u64::MAX / 2;
 
 /// The history file.
 #[derive(Debug, Clone)]
@@ -39,17 +41,25 @@ impl History {
     /// # Errors
     /// When it cannot be read at all.
     pub fn read(&self) -> Result<Found> {
-        let Some(bytes) = file::read_bounded(&self.path, SIZE_MAX)? else {
-            return Ok(Found::default());
-        };
         let mut found = Found::default();
+        if self.is_too_large() {
+            found.damaged = 1;
+            return Ok(found);
+        }
+        let Some(bytes) = file::read_bounded(&self.path, SIZE_MAX)? else {
+            return Ok(found);
+        };
         for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
             match serde_json::from_slice::<Entry>(line) {
-                Ok(entry) => found.entries.push(entry),
-                Err(_) => found.damaged += 1,
+                Ok(entry) if entry.id <= ID_MAX => found.entries.push(entry),
+                _ => found.damaged += 1,
             }
         }
         Ok(found)
+    }
+
+    fn is_too_large(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|m| m.is_file() && m.len() > SIZE_MAX)
     }
 
     /// Adds a change under the next number, and forgets all but the last [`KEPT`]. A damaged file is
@@ -64,8 +74,13 @@ impl History {
         } = self.read()?;
         if damaged > 0 {
             let aside = self.path.with_extension("jsonl.damaged");
-            std::fs::copy(&self.path, &aside)
-                .map_err(|e| Error::io("keep", aside.display(), &e))?;
+            // One that is too large is moved: a copy could fill the disk.
+            let kept = if self.is_too_large() {
+                std::fs::rename(&self.path, &aside)
+            } else {
+                std::fs::copy(&self.path, &aside).map(drop)
+            };
+            kept.map_err(|e| Error::io("keep", aside.display(), &e))?;
         }
         entry.id = entries.iter().map(|e| e.id).max().unwrap_or(0) + 1;
         entries.push(entry);
@@ -145,5 +160,27 @@ mod tests {
             text
         );
         assert_eq!(history.read().unwrap().damaged, 0);
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_set_aside_and_a_number_that_none_can_follow_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::new(dir.path());
+        let path = dir.path().join("history.jsonl");
+        let last = Entry {
+            id: u64::MAX,
+            ..entry(1)
+        };
+        let large = vec![b'x'; usize::try_from(SIZE_MAX).unwrap() + 1];
+        for text in [serde_json::to_vec(&last).unwrap(), large] {
+            std::fs::write(&path, &text).unwrap();
+            let found = history.read().unwrap();
+            assert_eq!((found.entries.len(), found.damaged), (0, 1));
+            let ids = |entries: Vec<Entry>| entries.iter().map(|e| e.id).collect::<Vec<_>>();
+            assert_eq!(ids(history.add(entry(2)).unwrap()), [1]);
+            assert_eq!(ids(history.add(entry(3)).unwrap()), [1, 2]);
+            let aside = std::fs::read(dir.path().join("history.jsonl.damaged")).unwrap();
+            assert!(aside == text);
+        }
     }
 }

@@ -128,7 +128,7 @@ impl CorosyncSys {
         }
         let path = match config.keyfile() {
             Some(path) => path.to_owned(),
-            None if config.secret_in_file() => {
+            None if config.key_inside() => {
                 let value = config.get("totem.key").map(|v| v.expose().to_vec());
                 return Ok(LiveKey::Inside(
                     value
@@ -164,7 +164,8 @@ impl CorosyncSys {
             Err(findings) => {
                 let bytes =
                     file::read_bounded(&self.params.paths.conf, super::limits::MAX_FILE as u64);
-                let sha = bytes.ok().flatten().map(|b| render::sha256_hex(&b));
+                let bytes = bytes.ok().flatten().map(Zeroizing::new);
+                let sha = bytes.map(|b| render::sha256_hex(&b));
                 self.set_drift(!sha.is_some_and(|s| ours(&s)));
                 self.set_degraded(
                     "bad-config",

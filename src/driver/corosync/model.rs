@@ -11,7 +11,7 @@
 //! care, and is left in its order.)
 
 use super::limits;
-use super::value::{ConfValue, is_secret_key, looks_like_key};
+use super::value::{ConfValue, is_secret, looks_like_key};
 use crate::types::ConfigVersion;
 
 /// The version of this model, as written in clusmgr's state.
@@ -164,7 +164,12 @@ impl Config {
     /// Sets a key of the totem section: wherever it stands, or else after `version` in the first
     /// totem section, which is made if there is none.
     pub fn set_totem(&mut self, name: &str, value: &str) {
-        let wanted = limits::join("totem", name);
+        self.set("totem", name, value);
+    }
+
+    /// The same of any top-level section.
+    pub fn set(&mut self, section: &str, name: &str, value: &str) {
+        let wanted = limits::join(section, name);
         let mut found = 0;
         visit_keys(&mut self.items, "", &mut |path, key| {
             if path == wanted {
@@ -175,16 +180,31 @@ impl Config {
         if found > 0 {
             return;
         }
-        let is_totem = |i: &Item| matches!(i, Item::Section(s) if s.name == "totem");
-        let at = self.items.iter().position(is_totem).unwrap_or_else(|| {
-            self.items.insert(0, Item::section("totem", Vec::new()));
+        let is_it = |i: &Item| matches!(i, Item::Section(s) if s.name == section);
+        let at = self.items.iter().position(is_it).unwrap_or_else(|| {
+            self.items.insert(0, Item::section(section, Vec::new()));
             0
         });
-        if let Some(Item::Section(totem)) = self.items.get_mut(at) {
+        if let Some(Item::Section(it)) = self.items.get_mut(at) {
             let is_version = |i: &Item| matches!(i, Item::Key(k) if k.name == "version");
-            let after = totem.items.iter().position(is_version).map_or(0, |p| p + 1);
-            totem.items.insert(after, Item::key(name, value));
+            let after = it.items.iter().position(is_version).map_or(0, |p| p + 1);
+            it.items.insert(after, Item::key(name, value));
         }
+    }
+
+    /// Sets a key of the node at this place of the nodelist, from 0; nothing if there is no such node.
+    pub fn set_of_node(&mut self, place: usize, name: &str, value: &str) {
+        let lists = self.items.iter_mut().filter_map(|i| match i {
+            Item::Section(s) if s.name == "nodelist" => Some(&mut s.items),
+            _ => None,
+        });
+        let mut nodes = lists.flatten().filter_map(|i| match i {
+            Item::Section(s) if s.name == "node" => Some(&mut s.items),
+            _ => None,
+        });
+        let Some(node) = nodes.nth(place) else { return };
+        node.retain(|i| !matches!(i, Item::Key(k) if k.name == name));
+        node.push(Item::key(name, value));
     }
 }
 
@@ -246,11 +266,15 @@ fn totem_first(items: Vec<Item>) -> Vec<Item> {
     first
 }
 
-/// Marks the values of `totem.key`, and comments that may be one that was commented out.
+/// Marks the values of `totem.key` and of what may be one, and comments that may be one that was
+/// commented out.
 fn mark_secrets(items: &mut [Item], section: &str) {
     for item in items {
         match item {
-            Item::Key(k) => k.value.set_secret(is_secret_key(section, &k.name)),
+            Item::Key(k) => {
+                let secret = is_secret(section, &k.name, k.value.expose());
+                k.value.set_secret(secret);
+            }
             Item::Section(s) => {
                 let path = limits::join(section, &s.name);
                 mark_secrets(&mut s.items, &path);

@@ -201,10 +201,23 @@ impl Config {
         self.crypto_cipher() != "none" || self.crypto_hash() != "none"
     }
 
-    /// Whether there is a `totem.key`: the file is then a secret itself, even if `keyfile` goes before it.
+    /// Whether there is a `totem.key`, even if `keyfile` goes before it.
+    #[must_use]
+    pub fn key_inside(&self) -> bool {
+        self.get("totem.key").is_some()
+    }
+
+    /// Whether there is a `totem.key`, or what may be one: the file is then a secret itself.
     #[must_use]
     pub fn secret_in_file(&self) -> bool {
-        self.get("totem.key").is_some()
+        fn any(items: &[Item]) -> bool {
+            items.iter().any(|item| match item {
+                Item::Key(key) => key.value.is_secret(),
+                Item::Section(section) => any(&section.items),
+                Item::Comment(_) => false,
+            })
+        }
+        any(self.items())
     }
 
     /// `totem.keyfile`.

@@ -9,7 +9,7 @@
 use super::finding::{Finding, Severity, printable};
 use super::limits::{self, MAX_DEPTH, MAX_FILE, MAX_ITEMS, MAX_LINE, NameOf, indent_of, trim_end};
 use super::model::{Config, Item, Key, Pos, Section};
-use super::value::{ConfValue, is_secret_key};
+use super::value::{ConfValue, is_secret};
 
 /// Most findings that are told; more help nobody, and a hostile file could make a million.
 pub const MAX_FINDINGS: usize = 200;
@@ -273,7 +273,7 @@ impl Parser {
         };
         let mut value = ConfValue::new(rest.get(start..).unwrap_or_default());
         // Said here already, so that it is zeroed also if the file turns out not to parse.
-        value.set_secret(is_secret_key(&self.here().path, &name));
+        value.set_secret(is_secret(&self.here().path, &name, value.expose()));
         self.push(Item::Key(Key {
             name,
             value,

@@ -1,9 +1,11 @@
 //! What a change comes to, before anything is touched: the text that is asked for, its checks, its plan.
 
 use super::change::text_of;
+use super::finding::{Finding, Severity};
 use super::live::Live;
 use super::model::Config;
 use super::plan::{self, Plan};
+use super::running::Running;
 use super::store::{S01, first_of};
 use super::{CorosyncSys, diff, limits, parse, render};
 use crate::driver::change::{Needs, Prepared, Request, Text, What};
@@ -14,15 +16,17 @@ use crate::wire::{DiffReport, HistoryEntry as Entry};
 use zeroize::Zeroizing;
 
 impl CorosyncSys {
-    /// What is live, and ours: the old side of a change.
-    pub(super) fn present(&self, what: &What) -> Result<Option<Live>> {
+    /// What is live, checked. It is looked at as it is now: an edit that nobody has told yet counts.
+    fn present(&self, what: &What, text: Option<&Text>) -> Result<Option<Live>> {
         let conf = &self.params.paths.conf;
-        let drift = self.corosync_config_mtx.lock().drift;
-        match self.read_live() {
+        let held = self.corosync_config_mtx.lock().u.clone();
+        let ours = |live: &Live| held.as_ref().is_none_or(|h| h.is_ours(&live.sha));
+        match text.map(|t| self.check_conf(t.bytes.clone())).transpose() {
             // What is being taken back, or taken in, is allowed to differ.
-            Ok(live) if !drift || !matches!(what, What::Apply(_) | What::Rollback(_)) => Ok(live),
-            Ok(_) => Err(Error::new(what.as_str(), conf.display(), "the live file was changed by somebody else")
+            Ok(Some(live)) if matches!(what, What::Apply(_) | What::Rollback(_)) && !ours(&live) =>
+                Err(Error::new(what.as_str(), conf.display(), "the live file was changed by somebody else")
                 .hint("'clusmgrctl config diff' shows it; 'config adopt' takes it in, 'config revert' undoes it")),
+            Ok(live) => Ok(live),
             // A live file that is no good must not keep a better one out.
             Err(_) if !matches!(what, What::Adopt) => Ok(None),
             Err(findings) => Err(first_of(conf, &findings)),
@@ -30,7 +34,12 @@ impl CorosyncSys {
     }
 
     /// The text that is asked for, as a configuration.
-    pub(super) fn wanted(&self, request: &Request) -> Result<Config> {
+    fn wanted(
+        &self,
+        request: &Request,
+        live: Option<&Text>,
+        runs: Option<ConfigVersion>,
+    ) -> Result<Config> {
         let conf = &self.params.paths.conf;
         let held = || {
             let held = self.corosync_config_mtx.lock().u.clone();
@@ -47,16 +56,22 @@ impl CorosyncSys {
             parse::parse(bytes).map_err(|f| first_of(std::path::Path::new(name), &f))
         };
         match &request.what {
-            What::Apply(bytes) => parsed(bytes, "the new configuration"),
+            What::Apply(bytes) => parse::parse(bytes).map_err(|f| all_of(&f)),
             What::Adopt => {
-                let bytes = file::read_bounded(conf, limits::MAX_FILE as u64)?.map(Zeroizing::new);
                 let missing = || {
                     Error::new("adopt", conf.display(), "it is not there")
                         .kind(ErrorKind::NotConfigured)
                 };
-                parsed(&bytes.ok_or_else(missing)?, &conf.to_string_lossy())
+                parsed(&live.ok_or_else(missing)?.bytes, &conf.to_string_lossy())
             }
-            What::Revert => parsed(&self.kept_conf(&held()?)?, "the kept configuration"),
+            What::Revert => {
+                let mut config = parsed(&self.kept_conf(&held()?)?, "the kept configuration")?;
+                // Versions only grow: corosync has read a newer one from a hand edit.
+                if let Some(runs) = runs.filter(|runs| *runs > config.config_version()) {
+                    config.set_config_version(ConfigVersion(runs.0.saturating_add(1)));
+                }
+                Ok(config)
+            }
             What::Rollback(id) => {
                 let held = held()?;
                 let entry = self.earlier(*id, &held)?;
@@ -65,56 +80,74 @@ impl CorosyncSys {
                     ..held
                 })?;
                 let mut config = parsed(&bytes, "the earlier configuration")?;
-                let now = self.corosync_config_mtx.lock().version.unwrap_or_default();
+                let now = self.corosync_config_mtx.lock().version.max(runs);
+                let now = now.unwrap_or_default();
                 config.set_config_version(ConfigVersion(now.0.saturating_add(1)));
                 Ok(config)
             }
         }
     }
 
-    /// The entry of the history to go back to.
-    pub(super) fn earlier(&self, id: Option<u64>, held: &S01) -> Result<Entry> {
+    /// The entry of the history to go back to: of another text than the present one, where none is
+    /// named, and one that came into effect.
+    fn earlier(&self, id: Option<u64>, held: &S01) -> Result<Entry> {
         let entries = self.history.read()?.entries;
         let holds = |e: &&Entry| e.undone.is_none();
         let found = match id {
-            Some(id) => entries.iter().find(|e| e.id == id).cloned(),
+            Some(id) => entries.iter().find(|e| e.id == id),
             None => {
-                let present = entries.iter().rposition(|e| e.sha256 == held.conf);
+                let present = entries
+                    .iter()
+                    .rposition(|e| holds(&e) && e.sha256 == held.conf);
                 let before = &entries[..present.unwrap_or(entries.len())];
-                before.iter().rev().find(holds).cloned()
+                let other = |e: &&Entry| holds(e) && e.sha256 != held.conf;
+                before.iter().rev().find(other)
             }
         };
         let what = id.map_or("an earlier configuration".to_owned(), |id| {
             format!("configuration {id}")
         });
-        found.ok_or_else(|| {
-            Error::new("roll back to", what, "it is not in the history")
-                .hint("see 'clusmgrctl config history'")
-        })
+        let cause = match found {
+            Some(entry) if holds(&entry) => return Ok(entry.clone()),
+            Some(_) => "it was undone, and never in effect",
+            None => "it is not in the history",
+        };
+        Err(Error::new("roll back to", what, cause).hint("see 'clusmgrctl config history'"))
     }
 
-    pub(super) fn check_versions(
+    /// An applied version is above all that was; one that is taken in is not below what runs, since
+    /// corosync would not join its peers with it again.
+    fn check_versions(
         &self,
         what: &What,
         new: ConfigVersion,
         old: Option<ConfigVersion>,
+        runs: Option<ConfigVersion>,
     ) -> Result<()> {
-        let running = self.corosync_config_mtx.lock().version;
-        let floor = old.into_iter().chain(running).max();
-        match floor {
-            Some(floor) if matches!(what, What::Apply(_)) && new <= floor => {
-                let next = ConfigVersion(floor.0.saturating_add(1));
-                Err(Error::new(
-                    "apply",
-                    "the new configuration",
-                    format!("its config_version {new} is not above {floor}"),
-                )
-                .hint(format!(
-                    "write 'config_version: {next}' in its totem section"
-                )))
-            }
-            _ => Ok(()),
-        }
+        let held = self.corosync_config_mtx.lock().version;
+        let (floor, cause) = match what {
+            What::Apply(_) => match [old, held, runs].into_iter().flatten().max() {
+                Some(floor) if new <= floor => (floor, format!("is not above {floor}")),
+                _ => return Ok(()),
+            },
+            What::Adopt => match runs {
+                Some(runs) if new < runs => {
+                    (runs, format!("is below {runs}, which corosync runs with"))
+                }
+                _ => return Ok(()),
+            },
+            What::Revert | What::Rollback(_) => return Ok(()),
+        };
+        let which = match what {
+            What::Adopt => "the live configuration",
+            _ => "the new configuration",
+        };
+        let next = ConfigVersion(floor.0.saturating_add(1));
+        let cause = format!("its config_version {new} {cause}");
+        let e = Error::new(what.as_str(), which, cause);
+        Err(e.hint(format!(
+            "write 'config_version: {next}' in its totem section"
+        )))
     }
 
     pub(super) fn check_nodes(&self, request: &Request, config: &Config) -> Result<()> {
@@ -132,14 +165,31 @@ impl CorosyncSys {
         )
     }
 
-    pub(super) fn prepare(&self, request: &Request) -> Result<Prepared> {
-        let live = self.present(&request.what)?;
-        let config = self.wanted(request)?;
+    pub(super) fn prepare(&self, request: &Request, runs: bool) -> Result<Prepared> {
+        let what = &request.what;
+        let running = runs.then(|| self.cmap().ok()).flatten().map(Running);
+        let version = running.as_ref().and_then(Running::version);
+        // Read once: what is looked at is what will be replaced.
+        let text = self.live_text()?;
+        let live = self.present(what, text.as_ref())?;
+        let config = self.wanted(request, text.as_ref(), version)?;
+        let live_sha = text.as_ref().map(|t| t.sha256.clone());
+        let held = self.corosync_config_mtx.lock().u.clone();
+        let old = match (what, &held) {
+            (What::Adopt, Some(held)) => Some(self.held_text(held)?),
+            // Also one that is no good: a change that fails gives back what was there.
+            _ => text,
+        };
+        let back = self.way_back(old.as_ref(), runs);
         // All rules, and the key that it would be used with.
         let path = self.params.paths.conf.clone();
-        let checked = self
-            .check_conf(render::render(&config)?)
-            .map_err(|f| first_of(&path, &f))?;
+        let checked = match &request.what {
+            // As it was written: what is told of it has its own lines.
+            What::Apply(bytes) => self.check_conf(bytes.clone()).map_err(|f| all_of(&f))?,
+            _ => self
+                .check_conf(render::render(&config)?)
+                .map_err(|f| first_of(&path, &f))?,
+        };
         let bytes = self.canonical(&checked)?;
         let config = parse::parse(&bytes).map_err(|f| first_of(&path, &f))?;
         let new = Text {
@@ -147,40 +197,108 @@ impl CorosyncSys {
             version: config.config_version(),
             bytes,
         };
-        let held = self.corosync_config_mtx.lock().u.clone();
-        let old = match (&request.what, held) {
-            (What::Adopt, Some(held)) => Some(self.held_text(&held)?),
-            // Also one that is no good: a change that fails gives back what was there.
-            _ => self.live_text()?,
-        };
         let same = old.as_ref().is_some_and(|o| o.sha256 == new.sha256);
-        if !same {
-            self.check_versions(&request.what, new.version, old.as_ref().map(|o| o.version))?;
+        if !same || version > Some(new.version) {
+            let old = old.as_ref().map(|o| o.version);
+            self.check_versions(what, new.version, old, version)?;
         }
-        let empty = Config::default();
-        let held = self.held_config();
-        let from = match request.what {
-            What::Adopt => held.as_ref(),
-            _ => live.as_ref().map(|l| &l.config),
-        };
-        let plan = plan::plan(from.unwrap_or(&empty), &config);
-        if let (Some(_), Some(first)) = (&live, plan.refused.first()) {
-            let cause = format!("{first}: corosync refuses that on a link that stands");
-            return Err(
-                Error::new(request.what.as_str(), "the configuration", cause)
-                    .hint("remove the link and apply, then add it anew and apply again"),
-            );
+        let live = live.as_ref().map(|l| &l.config);
+        let mut plan = plan::plan(
+            &self.before(what, live, running.as_ref(), runs, &config),
+            &config,
+        );
+        if matches!(what, What::Apply(_) | What::Rollback(_)) && running.is_some() {
+            if let Some(first) = plan.refused.first() {
+                let cause = format!("{first}: corosync refuses that on a link that stands");
+                let e = Error::new(what.as_str(), "the configuration", cause);
+                return Err(e.hint("remove the link and apply, then add it anew and apply again"));
+            }
         }
+        // Without a link that stands, or when the file is what it is already, a restart does it.
+        let restart = plan
+            .refused
+            .drain(..)
+            .map(|c| plan::Change { hint: None, ..c });
+        plan.restart.extend(restart);
         self.corosync_t(&config, checked.key.path())?;
+        let needs = needs(&plan);
+        let mut warnings: Vec<String> =
+            checked.warnings().iter().map(ToString::to_string).collect();
+        if needs == Needs::Reload {
+            warnings.extend(running.as_ref().and_then(Running::reaches));
+        }
+        let same = match what {
+            What::Apply(_) | What::Rollback(_) => same,
+            What::Revert => same && needs == Needs::Nothing,
+            // A restart that an earlier one left to the operator is left to him still.
+            What::Adopt => {
+                let ours = held.is_some_and(|h| {
+                    live_sha.is_some_and(|sha| h.is_ours(&sha))
+                        && checked.key.fingerprint() == h.key
+                });
+                same && ours && needs != Needs::Reload
+            }
+        };
         Ok(Prepared {
-            what: request.what.as_str(),
+            what: what.as_str(),
             by: request.by.clone(),
-            needs: needs(&plan),
+            same,
+            needs,
             plan: plan_lines(&plan),
-            warnings: checked.warnings().iter().map(ToString::to_string).collect(),
+            warnings,
             new,
             old,
+            back,
         })
+    }
+
+    /// What a change is planned against: what corosync runs with; where it does not run, or does not
+    /// say, what is live or held.
+    fn before(
+        &self,
+        what: &What,
+        live: Option<&Config>,
+        running: Option<&Running>,
+        runs: bool,
+        new: &Config,
+    ) -> Config {
+        let held = self.held_config();
+        let texts = [live, held.as_ref()];
+        if let Some(running) = running {
+            let texts: Vec<&Config> = texts.into_iter().flatten().collect();
+            return running.config(&texts, new);
+        }
+        let [live, held] = texts;
+        let before = match what {
+            What::Adopt => held.or(live),
+            _ if runs => held.or(live),
+            _ => live.or(held),
+        };
+        before.cloned().unwrap_or_default()
+    }
+
+    /// What corosync runs with if a change of this text is undone ([`Prepared::back`]).
+    pub(super) fn way_back(&self, old: Option<&Text>, runs: bool) -> Option<Text> {
+        let good = |text: Text| self.check_conf(text.bytes.clone()).is_ok().then_some(text);
+        match old.cloned().and_then(good) {
+            Some(old) => Some(old),
+            None if old.is_some() && !runs => None,
+            None => {
+                let held = self.corosync_config_mtx.lock().u.clone();
+                self.held_text(&held?).ok().and_then(good)
+            }
+        }
+    }
+
+    /// In words: what is in the place of a file that is no good, and where that one is.
+    pub(super) fn said_instead(&self, change: &Prepared) -> Option<String> {
+        let (back, old) = (change.instead()?, change.old.as_ref()?);
+        Some(format!(
+            "the live file that was there does not pass the checks: it is kept as {}, and the last good \
+             configuration (config_version {}) is in its place",
+            self.backup_path(&old.sha256).display(),
+            back.version
+        ))
     }
 
     pub(super) fn held_text(&self, held: &S01) -> Result<Text> {
@@ -228,8 +346,25 @@ impl CorosyncSys {
     }
 }
 
+/// So many findings are told in one error.
+const TOLD: usize = 10;
+
+/// All errors of a text that somebody wants applied, in one line.
+fn all_of(findings: &[Finding]) -> Error {
+    let errors = findings.iter().filter(|f| f.severity == Severity::Error);
+    let errors: Vec<String> = errors.map(ToString::to_string).collect();
+    let told = &errors[..errors.len().min(TOLD)];
+    let e = Error::new("apply", "the new configuration", told.join("; "));
+    e.hint(match errors.len() - told.len() {
+        0 => "'clusmgrctl config check FILE' shows them line by line".to_owned(),
+        more => format!("and {more} more: 'clusmgrctl config check FILE' shows all"),
+    })
+}
+
 pub(super) fn needs(plan: &Plan) -> Needs {
-    match (plan.restart.is_empty(), plan.reload.is_empty()) {
+    // What a reload is refused for comes with a restart.
+    let reloads = plan.restart.is_empty() && plan.refused.is_empty();
+    match (reloads, plan.reload.is_empty()) {
         (false, _) => Needs::Restart,
         (true, false) => Needs::Reload,
         (true, true) => Needs::Nothing,

@@ -3,6 +3,8 @@
 //! It is known by pid, start time and executable, and held by a pidfd that was opened before it was
 //! verified; no signal goes anywhere else.
 
+mod find;
+
 use super::exit::{self, Meaning};
 use super::output::{Output, last_of};
 use crate::driver::{Ended, How, Run};
@@ -10,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::sys::clock;
 use crate::sys::file;
 use crate::sys::pidfd::PidFd;
-use crate::sys::pidfile::{self, Holder};
 use crate::sys::procfs::{Check, Proc, ProcId};
 use crate::sys::spawn::{self, Program, SpawnError};
 use crate::types::{Mono, Pid, WallMs};
@@ -174,69 +175,6 @@ impl Process {
         }
     }
 
-    /// Looks for a living corosync of this node: the one that the last clusmgr started, then the
-    /// owner of corosync's pid file, then any in `/proc`; always in our own namespaces.
-    ///
-    /// # Errors
-    /// When `/proc` cannot be read.
-    pub fn find(bin: &Path, pid_file: &Path, run_dir: &Path) -> Result<Option<Process>> {
-        let proc = Proc::default();
-        if let Some(found) = recorded(&proc, run_dir) {
-            return Ok(Some(found));
-        }
-        let real = std::fs::canonicalize(bin).unwrap_or_else(|_| bin.to_owned());
-        let owner = pidfile::owner(pid_file).and_then(|pid| proc.identify(pid).ok().flatten());
-        if let Some(found) = owner
-            .filter(|id| id.exe == real)
-            .and_then(|id| hold(&proc, id, run_dir))
-        {
-            return Ok(Some(found));
-        }
-        let name = real.file_name().unwrap_or_default().to_string_lossy();
-        let found = proc.find_process(&name, Some(&real))?;
-        Ok(found.into_iter().find_map(|id| hold(&proc, id, run_dir)))
-    }
-
-    /// Who holds corosync's pid file, if that is a corosync of this node, whatever its executable is:
-    /// the one that keeps ours from running. It is recorded, so that the next clusmgr knows it.
-    #[must_use]
-    pub fn rival(pid_file: &Path, run_dir: &Path) -> Option<Process> {
-        let proc = Proc::default();
-        let id = proc.identify(pidfile::owner(pid_file)?).ok()??;
-        if !is_corosync(&proc, id.pid) {
-            return None;
-        }
-        let found = hold(&proc, id, run_dir)?;
-        found.keep();
-        Some(found)
-    }
-
-    /// Who holds corosync's pid file, in words; none if nobody does.
-    #[must_use]
-    pub fn rival_text(bin: &Path, pid_file: &Path) -> Option<String> {
-        let proc = Proc::default();
-        let file = pid_file.display();
-        let pid = match pidfile::holder(pid_file) {
-            Ok(Holder::Process(pid)) => pid,
-            Ok(Holder::Foreign) => {
-                return Some(format!("a process of another pid namespace holds {file}"));
-            }
-            _ => return None,
-        };
-        let real = std::fs::canonicalize(bin).unwrap_or_else(|_| bin.to_owned());
-        let exe = proc.exe(pid).ok().flatten().map(|e| e.path);
-        let other = match &exe {
-            Some(exe) if *exe != real => format!(", which is not {},", bin.display()),
-            _ => String::new(),
-        };
-        let exe = exe.map_or("unknown".into(), |e| e.display().to_string());
-        let mut text = format!("pid {pid}, executable {exe}{other} holds {file}");
-        if !is_corosync(&proc, pid) || !proc.same_namespaces(pid) {
-            text += "; it is not a corosync of this node: end it, or name its binary with --corosync-bin";
-        }
-        Some(text)
-    }
-
     /// Its number and age.
     #[must_use]
     pub fn run(&self) -> Run {
@@ -385,21 +323,6 @@ impl Process {
     }
 }
 
-/// Opens the process and verifies it after that: the descriptor is surely the one identified.
-fn hold(proc: &Proc, id: ProcId, run_dir: &Path) -> Option<Process> {
-    let pidfd = PidFd::open(id.pid).ok()?;
-    let lives = matches!(proc.check_process(&id), Ok(Check::Alive(state)) if state != 'Z');
-    if !lives || !proc.same_namespaces(id.pid) {
-        return None;
-    }
-    let since = clock::started_at(id.starttime);
-    Some(Process::new(id, pidfd, true, since, run_dir))
-}
-
-fn is_corosync(proc: &Proc, pid: Pid) -> bool {
-    matches!(proc.read_stat(pid), Ok(Some(stat)) if stat.comm == b"corosync")
-}
-
 fn record(run_dir: &Path, id: &ProcId, from: Option<u64>) {
     let boot = Proc::default().boot_id().unwrap_or_default();
     let record = Record {
@@ -415,23 +338,6 @@ fn record(run_dir: &Path, id: &ProcId, from: Option<u64>) {
     if let Err(e) = file::write_for_this_boot(&run_dir.join(RECORD), &text, 0o600) {
         log::warn!("{e}");
     }
-}
-
-/// The process of the record, if it still lives. Another executable is no other process if it is
-/// corosync by now: the record may be from before a wrapper's exec.
-fn recorded(proc: &Proc, run_dir: &Path) -> Option<Process> {
-    let bytes = file::read_bounded(&run_dir.join(RECORD), 4096).ok()??;
-    let record: Record = serde_json::from_slice(&bytes).ok()?;
-    if record.pid <= 0 || !proc.boot_id().is_ok_and(|b| b == record.boot) {
-        return None;
-    }
-    let id = proc.identify(Pid(record.pid)).ok()??;
-    if id.starttime != record.starttime || (id.exe != record.exe && !is_corosync(proc, id.pid)) {
-        return None;
-    }
-    let mut found = hold(proc, id, run_dir)?;
-    found.from = record.from;
-    Some(found)
 }
 
 #[cfg(test)]

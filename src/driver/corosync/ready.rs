@@ -91,8 +91,7 @@ impl CorosyncSys {
     pub(super) fn take_over(&self, live: &Live) -> Result<()> {
         let at = WallMs::now().0;
         let backup = self.params.state_dir.join("backup");
-        // Named by content: a take-over that fails and is tried again makes one copy, not many.
-        let copy = backup.join(format!("corosync.conf.{}", &live.sha[..16]));
+        let copy = self.backup_path(&live.sha);
         file::write_atomic(&copy, &live.bytes, 0o600)?;
         if let LiveKey::File(path, Some(key)) = &live.key {
             file::write_atomic(
@@ -220,7 +219,7 @@ impl CorosyncSys {
                 Ok(())
             }
             // A drifted configuration needs a key, or one that is being tried: neither is ours to keep.
-            (Some(_), None) if self.is_foreign(live) => self.tighten_key(path),
+            (Some(_), None) if self.is_foreign(&live.sha) => self.tighten_key(path),
             (Some(_), None) => {
                 self.tighten_key(path)?;
                 self.keep(live)
@@ -259,9 +258,9 @@ impl CorosyncSys {
     }
 
     /// The live file is not what clusmgr holds: drift, or the text of a change that is under way.
-    fn is_foreign(&self, live: &Live) -> bool {
+    pub(super) fn is_foreign(&self, sha: &str) -> bool {
         let guard = self.corosync_config_mtx.lock();
-        !guard.u.as_ref().is_some_and(|u| u.is_ours(&live.sha))
+        !guard.u.as_ref().is_some_and(|u| u.is_ours(sha))
     }
 
     /// A configuration that holds the key itself is a secret as a whole.
@@ -272,8 +271,13 @@ impl CorosyncSys {
         let path = &self.params.paths.conf;
         match file::tighten(path, 0o600) {
             Ok(true) => {
+                let what = if live.config.key_inside() {
+                    "totem.key"
+                } else {
+                    "what reads like a key"
+                };
                 let text = format!(
-                    "{} holds totem.key and could be read by others than root: its mode is now at most 0600",
+                    "{} holds {what} and could be read by others than root: its mode is now at most 0600",
                     path.display()
                 );
                 let note = Note::new(Kind::KeyTightened, Level::Warning, text);

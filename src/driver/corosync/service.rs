@@ -5,11 +5,11 @@ use super::output::{self, Output};
 use super::process::{Look, Process, look_within};
 use super::proof;
 use super::shm::Remains;
-use super::tools::Cmap;
 use super::watch::Unanswered;
 use crate::driver::{Check, Hang, How, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
+use crate::paths;
 use crate::sys::clock;
 use crate::sys::file::{self, FileId};
 use crate::sys::procfs::Proc;
@@ -59,7 +59,7 @@ impl CorosyncService {
     pub fn new(sys: Arc<CorosyncSys>) -> Result<CorosyncService> {
         let run_dir = sys.params.run_dir.clone();
         Ok(CorosyncService {
-            notify: NotifySocket::bind(&run_dir.join("notify.sock"))?,
+            notify: NotifySocket::bind(&run_dir.join(paths::NOTIFY_NAME))?,
             output: Output::new(&run_dir),
             process: None,
             seen: None,
@@ -182,7 +182,7 @@ impl CorosyncService {
             return;
         };
         let file = proof::expected(&live.config);
-        match proof::differs(&Cmap::new(), &file, &running) {
+        match proof::differs(&proof::Expected::new(), &file, &running) {
             Some(what) => {
                 let text = format!("{what} as the file has it");
                 self.sys.set_degraded("running-differs", &text);
@@ -220,11 +220,10 @@ impl CorosyncService {
 impl Service for CorosyncService {
     fn adopt_service(&mut self) -> Result<Option<Run>> {
         let params = &self.sys.params;
-        let pid_file = &params.paths.pid;
-        let mut found = Process::find(&params.paths.bin, pid_file, &params.run_dir)?;
+        let mut found = Process::find(&params.paths, &params.run_dir)?;
         let already_running = std::mem::take(&mut self.already_running);
         if found.is_none() && already_running {
-            found = Process::rival(pid_file, &params.run_dir);
+            found = Process::rival(&params.paths, &params.run_dir);
         }
         let Some(process) = found else {
             self.sys.watch.set(None);
@@ -294,8 +293,7 @@ impl Service for CorosyncService {
                 if meaning.already_running {
                     check.already_running = true;
                     self.already_running = true;
-                    let paths = &self.sys.params.paths;
-                    if let Some(who) = Process::rival_text(&paths.bin, &paths.pid) {
+                    if let Some(who) = Process::rival_text(&self.sys.params.paths) {
                         meaning.cause = format!("{}: {who}", meaning.cause);
                     }
                 }
@@ -374,7 +372,12 @@ impl CorosyncSys {
     /// An adopted corosync: its files are taken over if clusmgr holds none yet, and else compared;
     /// nothing is acted upon.
     fn record_adopted(&self) {
-        if let Err(e) = self.take_over_running() {
+        // What a change that is taken back left running has no files to take over.
+        let settling = self.corosync_config_mtx.lock().unfinished.is_some();
+        if let Some(e) = (!settling)
+            .then(|| self.take_over_running().err())
+            .flatten()
+        {
             let text = format!("the files of the running corosync could not be taken over: {e}");
             self.note(Note::new(Kind::ConfigBad, Severity::Warning, text));
         }

@@ -99,6 +99,14 @@ impl CorosyncSys {
         self.params.state_dir.join("corosync.json")
     }
 
+    /// Where a live text that was not ours is kept, byte for byte. Named by content: what is tried
+    /// again and again makes one copy, not many.
+    pub(super) fn backup_path(&self, sha: &str) -> PathBuf {
+        let name: String = sha.chars().take(16).collect();
+        let dir = self.params.state_dir.join("backup");
+        dir.join(format!("corosync.conf.{name}"))
+    }
+
     pub(super) fn conf_file(&self, record: &S01) -> PathBuf {
         self.params.state_dir.join("conf").join(&record.conf)
     }

@@ -2,9 +2,9 @@
 //! thread.
 
 use super::CorosyncSys;
-use super::model::Config;
+use super::model::{Config, Item};
 use super::render;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::sys::file;
 use crate::sys::host;
 use crate::sys::pidfd::Exit;
@@ -29,9 +29,14 @@ impl CorosyncSys {
             .params
             .run_dir
             .join(format!("check.{}", host::own_pid()));
+        let logs = missing_logs(config);
         let tested = self
             .prepare_copy(&dir, config, key)
             .and_then(|copy| self.test_copy(&copy));
+        // `-t` opens the logs for writing, and a check leaves nothing behind.
+        for log in logs {
+            let _ = std::fs::remove_file(log);
+        }
         // A leftover would be found again, and replaced, at the next check.
         let _ = std::fs::remove_dir_all(&dir);
         tested
@@ -68,7 +73,10 @@ impl CorosyncSys {
         };
         let to = dir.join("uidgid.d");
         std::fs::create_dir(&to).map_err(|e| Error::io("create", to.display(), &e))?;
-        for entry in entries.flatten().take(1000) {
+        // corosync passes over what is no regular file, too.
+        let regular =
+            |e: &std::fs::DirEntry| std::fs::metadata(e.path()).is_ok_and(|m| m.is_file());
+        for entry in entries.flatten().filter(regular).take(1000) {
             if let Some(bytes) = file::read_bounded(&entry.path(), 1 << 20)? {
                 file::write_atomic(&to.join(entry.file_name()), &bytes, 0o600)?;
             }
@@ -79,6 +87,16 @@ impl CorosyncSys {
     fn test_copy(&self, copy: &Path) -> Result<()> {
         let bin = &self.params.paths.bin;
         let conf = copy.to_string_lossy();
+        if file::executable(bin).is_err() {
+            let e = Error::new(
+                "check",
+                "the configuration",
+                format!("there is no {} to ask", bin.display()),
+            );
+            return Err(e
+                .hint("install corosync there, or name it with --corosync-bin")
+                .kind(ErrorKind::NotInstalled));
+        }
         let ran = tool::run(bin, &["corosync", "-t", "-c", &conf], TEST_LIMIT)?;
         if ran.ok() {
             return Ok(());
@@ -93,6 +111,27 @@ impl CorosyncSys {
             Some(exit) => e.hint(format!("{exit:?}")),
         })
     }
+}
+
+/// The log files of a configuration that are not there.
+fn missing_logs(config: &Config) -> Vec<PathBuf> {
+    fn of(items: &[Item], found: &mut Vec<PathBuf>) {
+        for item in items {
+            match item {
+                Item::Key(key) if key.name == "logfile" => {
+                    found.push(key.value.text().trim().into());
+                }
+                Item::Section(section) => of(&section.items, found),
+                Item::Key(_) | Item::Comment(_) => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    if let Some(logging) = config.section("logging") {
+        of(&logging.items, &mut found);
+    }
+    found.retain(|log| log.is_absolute() && log.symlink_metadata().is_err());
+    found
 }
 
 /// The last line that says something, without corosync's time stamp.
@@ -125,6 +164,7 @@ mod tests {
             output: "Nov 23 10:15:13 notice  [MAIN  ] hello\n\
                      Nov 23 10:15:13 error   [MAIN  ] nodeid is twice there.\n\
                      Nov 23 10:15:13 notice  [MAIN  ] Cluster Engine exiting\n"
+                .to_owned()
                 .into(),
         };
         assert_eq!(last_line(&ran), "nodeid is twice there.");

@@ -1,6 +1,7 @@
 //! Values and comments, and the care that a secret one takes.
 
 use super::limits;
+use super::options::{self, Unknown};
 use std::borrow::Cow;
 use std::fmt;
 use zeroize::Zeroize;
@@ -84,22 +85,55 @@ impl From<&str> for ConfValue {
     }
 }
 
-/// Whether a key in the section of this path is one whose value is a secret.
-pub(super) fn is_secret_key(section: &str, name: &str) -> bool {
-    (section == "totem" && name == "key") || (section.is_empty() && name == "totem.key")
+/// So many characters of hex or base64 under a name that nobody knows may be a key.
+const KEY_LIKE: usize = 32;
+/// So many of anything may be: corosync takes no key of fewer than 128 bytes, and no other value has so many.
+const LONG: usize = 100;
+
+/// Whether a value in the section of this path is a secret: `totem.key`, what reads like a misspelt or
+/// misplaced one, and what looks like a key below totem under a name that corosync does not know.
+pub(super) fn is_secret(section: &str, name: &str, value: &[u8]) -> bool {
+    let path = limits::join(section, name);
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", &path));
+    if (section, name) == ("totem", "key") {
+        return true;
+    }
+    let below_totem = section == "totem" || section.starts_with("totem.");
+    let suspect = reads_like_key(name.as_bytes())
+        || (below_totem && (value.len() >= LONG || (value.len() >= KEY_LIKE && encoded(value))));
+    suspect && options::option(section, name).is_none()
 }
 
-/// Whether a comment reads as `key: …`.
+/// A name with `key` in it, or what was meant to be it: `keyy`, `authkey`, `Key`, `kye`; not `keyfile`.
+fn reads_like_key(name: &[u8]) -> bool {
+    if name.windows(3).any(|w| w.eq_ignore_ascii_case(b"key")) {
+        return !name.eq_ignore_ascii_case(b"keyfile");
+    }
+    let near = |name| options::unknown_key("totem", name) == Unknown::Near("key");
+    name.len() <= 4 && std::str::from_utf8(name).is_ok_and(near)
+}
+
+fn encoded(value: &[u8]) -> bool {
+    let of = |b: &u8| b.is_ascii_alphanumeric() || b"+/=-_".contains(b);
+    value.iter().all(of)
+}
+
+/// Whether a comment may hold a key: a word that reads like one and then `:` or `=`, wherever it
+/// stands, or a word that is as long as a key.
 pub(super) fn looks_like_key(comment: &[u8]) -> bool {
-    let start = comment
-        .iter()
-        .take_while(|b| limits::is_blank(**b) || **b == b'#')
-        .count();
-    let text = comment.get(start..).unwrap_or_default();
-    text.strip_prefix(b"totem.".as_slice())
-        .unwrap_or(text)
-        .strip_prefix(b"key".as_slice())
-        .is_some_and(|rest| rest.get(limits::indent_of(rest)) == Some(&b':'))
+    let blank = |b: &u8| limits::is_blank(*b);
+    // A line of `-` or `=` is none.
+    let long = |w: &[u8]| w.len() >= LONG && encoded(w) && w.iter().any(u8::is_ascii_digit);
+    if comment.split(blank).any(long) {
+        return true;
+    }
+    let ends = (0..comment.len()).filter(|i| b":=".contains(&comment[*i]));
+    ends.into_iter().any(|end| {
+        let before = limits::trim_end(&comment[..end]);
+        let of_name = |b: &&u8| b.is_ascii_alphanumeric() || b"_-/".contains(b);
+        let length = before.iter().rev().take_while(of_name).count();
+        reads_like_key(&before[before.len() - length..])
+    })
 }
 
 #[cfg(test)]
@@ -108,11 +142,81 @@ mod tests {
 
     #[test]
     fn a_key_that_was_commented_out_is_noticed() {
-        for yes in ["key: a", " key:a", "\tkey : a", "# totem.key: a"] {
+        for yes in [
+            "key: a",
+            " key:a",
+            "\tkey : a",
+            "# totem.key: a",
+            "keys: a",
+            "Key: a",
+            "kye: a",
+            "the key: a",
+            "key=a",
+            " my key : a",
+            "was: authkey = a",
+            "PSK_KEY:a",
+            &format!("old {}", "0aF+/=_-".repeat(16)),
+        ] {
             assert!(looks_like_key(yes.as_bytes()), "{yes}");
         }
-        for no in ["", "key", "the key: a", "keyfile: /k", "keys: a"] {
+        for no in [
+            "",
+            "key",
+            "the key is below",
+            "keyfile: /k",
+            "token: 1",
+            "make it with corosync-keygen",
+            &"-=".repeat(60),
+        ] {
             assert!(!looks_like_key(no.as_bytes()), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_or_misplaced_key_is_a_secret_and_so_is_what_looks_like_one() {
+        let long = "0aF+/=_-".repeat(4);
+        for (section, name, value) in [
+            ("totem", "key", "a"),
+            ("", "totem.key", "a"),
+            ("totem", "keyy", "a"),
+            ("totem", "Key", "a"),
+            ("totem", "KEY", "a"),
+            ("totem", "kye", "a"),
+            ("totem", "ky", "a"),
+            ("totem", "keyfil", "a"),
+            ("", "totem.Key", "a"),
+            ("", "key", "a"),
+            ("quorum", "key", "a"),
+            ("totem.interface", "Key", "a"),
+            ("nodelist.node", "key", "a"),
+            ("totem", "cipher_text", &long),
+            ("totem.interface", "x", &long),
+            ("", "totem.x", &long),
+            ("totem", "authkey", "a"),
+            ("totem", "secret_KEY", "a"),
+            ("quorum", "totem.key", "a"),
+            ("logging", "mykey", "a"),
+            ("totem", "x", &format!("{long} {long} {long} {long}")),
+        ] {
+            assert!(
+                is_secret(section, name, value.as_bytes()),
+                "{section} {name}"
+            );
+        }
+        for (section, name, value) in [
+            ("totem", "keyfile", "/etc/corosync/authkey"),
+            ("totem", "Keyfile", "/etc/corosync/authkey"),
+            ("totem", "token", "1000"),
+            ("totem", "cluster_name", &long),
+            ("totem", "x", "short"),
+            ("totem", "x", &format!("{long} and words")),
+            ("logging", "x", &long),
+            ("nodelist.node", "name", "key"),
+        ] {
+            assert!(
+                !is_secret(section, name, value.as_bytes()),
+                "{section} {name}"
+            );
         }
     }
 

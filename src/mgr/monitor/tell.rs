@@ -1,5 +1,6 @@
 //! What the monitor tells the world: mode, retries, and what happened to the process.
 
+use super::super::publish;
 use super::super::state::Phase;
 use super::Running;
 use crate::event::{Kind, Note, Severity};
@@ -64,17 +65,8 @@ impl Running {
         self.it.data.evt_public_queue().push(note);
     }
 
-    /// From the driver's internal queue to the public one.
     pub(super) fn pass_events(&self) {
-        let (notes, lost) = self.it.data.evt_internal_queue().drain();
-        if lost > 0 {
-            let text = format!("{lost} events of the driver were lost");
-            let note = Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost);
-            self.it.data.evt_public_queue().push(note);
-        }
-        for note in notes {
-            self.it.data.evt_public_queue().push(note);
-        }
+        publish::pass(&*self.it.data);
     }
 }
 

@@ -331,6 +331,12 @@ fn the_restart_delay_holds_whatever_leads_to_the_next_start_but_an_operator() {
     assert_eq!(state.step(Input::Changed, T0.plus(secs(5))), []);
     assert_eq!(state.retry_at(), Some(T0.plus(secs(60))));
     assert_eq!(state.step(Input::Tick, T0.plus(secs(60))), [Action::Start]);
+    // Another clusmgr is none either.
+    let mut next = State::new(policy.clone(), None);
+    next.not_before = state.not_before;
+    assert_eq!(next.step(Input::Boot { found: None }, T0.plus(secs(5))), []);
+    assert_eq!(next.retry_at(), Some(T0.plus(secs(60))));
+    assert_eq!(next.step(Input::Tick, T0.plus(secs(60))), [Action::Start]);
     // An operator is.
     let mut state = dead(T0);
     assert_eq!(

@@ -1,6 +1,8 @@
 //! Requests, good and bad, and who may make them.
 
+use super::super::dispatch::read_request;
 use super::*;
+use std::collections::BTreeSet;
 
 #[test]
 fn the_first_reply_carries_the_protocol_and_each_its_id() {
@@ -133,34 +135,68 @@ fn caller(uid: u32) -> Caller {
     }
 }
 
+/// Every request, by whether it changes something.
+const CHANGING: [&str; 11] = [
+    r#"{"req":"start"}"#,
+    r#"{"req":"stop","runtime":true}"#,
+    r#"{"req":"restart"}"#,
+    r#"{"req":"config.apply","text":"totem {}"}"#,
+    r#"{"req":"config.apply","text":"","dry_run":true}"#,
+    r#"{"req":"config.adopt"}"#,
+    r#"{"req":"config.adopt","dry_run":true}"#,
+    r#"{"req":"config.revert"}"#,
+    r#"{"req":"config.revert","dry_run":true}"#,
+    r#"{"req":"config.rollback","number":1}"#,
+    r#"{"req":"config.rollback","dry_run":true}"#,
+];
+const READING: [&str; 8] = [
+    r#"{"req":"status"}"#,
+    r#"{"req":"events"}"#,
+    r#"{"req":"subscribe"}"#,
+    r#"{"req":"config.show"}"#,
+    r#"{"req":"config.check"}"#,
+    r#"{"req":"config.diff","text":""}"#,
+    r#"{"req":"config.history"}"#,
+    r#"{"req":"key.fingerprint"}"#,
+];
+
 #[test]
 fn only_root_may_change_and_others_may_read() {
     let fake = Fake::new(4, 0);
     let other = 1000;
-    let changing = [
-        Request::Start {
-            runtime: false,
-            wait_ms: 0,
-        },
-        Request::Stop {
-            runtime: true,
-            wait_ms: 0,
-        },
-        Request::Restart { wait_ms: 0 },
-    ];
-    for request in &changing {
-        let Answer::Err(e) = dispatch(fake.as_ref(), request, &caller(other)) else {
-            panic!("{request:?} was done");
+    let ask = |text: &str, uid| {
+        let line = read_request(text.as_bytes()).unwrap();
+        dispatch(fake.as_ref(), &line.request, &caller(uid))
+    };
+    for text in CHANGING {
+        let Answer::Err(e) = ask(text, other) else {
+            panic!("{text} was done");
         };
-        assert_eq!(e.kind(), Kind::Denied);
+        assert_eq!(e.kind(), Kind::Denied, "{text}: {}", e.message);
         let words = format!("uid {other} pid 123");
         assert!(e.message.contains(&words), "{}", e.message);
     }
     assert!(fake.commands.lock().is_empty());
-    for request in [Request::Status, Request::KeyFingerprint] {
-        let answer = dispatch(fake.as_ref(), &request, &caller(other));
-        assert!(matches!(answer, Answer::Ok(_)), "{answer:?}");
+    for text in READING {
+        if let Answer::Err(e) = ask(text, other) {
+            assert_ne!(e.kind(), Kind::Denied, "{text}: {}", e.message);
+        }
     }
+}
+
+#[test]
+fn who_may_is_asked_for_every_request_there_is() {
+    let (_, e) = read_request(br#"{"req":"rm"}"#).unwrap_err();
+    let text = e.to_string();
+    let (_, names) = text.split_once("expected one of ").unwrap();
+    let names: BTreeSet<&str> = names.split('`').skip(1).step_by(2).collect();
+    let asked: Vec<Value> = CHANGING
+        .iter()
+        .chain(&READING)
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect();
+    let asked: BTreeSet<&str> = asked.iter().filter_map(|r| r["req"].as_str()).collect();
+    assert_eq!(asked, names);
 }
 
 #[test]

@@ -47,8 +47,13 @@ impl Check<'_> {
 
     fn key(&mut self, key: &Key, section: &str) {
         let path = join(section, &key.name);
+        let known = options::option(section, &key.name);
+        // Its name may be wrong; nothing is said that quotes a value.
         if key.value.is_secret() {
-            return;
+            return match known {
+                Some(_) => {}
+                None => self.unknown(key, section, &path),
+            };
         }
         let bytes = key.value.expose();
         // corosync 3.1.7 keeps it, later versions take it for a blank: half a character goes.
@@ -56,13 +61,17 @@ impl Check<'_> {
             let message = "the value begins or ends with byte 0xA0, which newer versions of corosync cut off; remove it";
             self.warn(key.value_at, &path, message);
         }
-        let Some(opt) = options::option(section, &key.name) else {
+        let Some(opt) = known else {
             return self.unknown(key, section, &path);
         };
         if opt.name == "ringN_addr" {
             self.link_number(key, &path);
         }
         let value = std::str::from_utf8(bytes).unwrap_or_default();
+        if path == "totem.config_version" && value.parse() == Ok(u64::MAX) {
+            let message = "no greater version could follow, so that nothing could be changed any more; write a smaller number";
+            return self.error(key.value_at, &path, message);
+        }
         self.value(key, &path, opt, value);
         let knet = self.knet;
         let other = match section {

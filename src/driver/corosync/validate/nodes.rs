@@ -276,7 +276,7 @@ impl Check<'_> {
             Err(_) if addr.is_empty() => "is missing; write the node's address",
             Err(_) if addr.contains('/') => "has a network's length; write the address alone",
             Err(_) if addr.contains(':') => "is no IPv6 address; write one, without port and scope",
-            Err(_) if addr.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
+            Err(_) if addr.split('.').all(numeric) => {
                 "is no IPv4 address; write four numbers from 0 to 255"
             }
             Err(_) if host_name(addr) => return,
@@ -348,4 +348,14 @@ impl Check<'_> {
 fn host_name(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     text.len() <= 253 && text.bytes().all(allowed) && !text.starts_with(['-', '.'])
+}
+
+/// What inet_aton(3) reads as a part of an address: `10`, and `0x0a4d0001` for all four numbers of one. Such
+/// a spelling would hide that two nodes have the same address.
+fn numeric(part: &str) -> bool {
+    let hex = part.strip_prefix("0x").or(part.strip_prefix("0X"));
+    match hex {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => part.bytes().all(|b| b.is_ascii_digit()),
+    }
 }

@@ -14,8 +14,17 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Sections of the configuration that are compared with the file.
-pub(super) const SECTIONS: [&str; 4] = ["totem.", "quorum.", "logging.", "nodelist."];
+/// Sections of the configuration that are compared with the file, and followed.
+const SECTIONS: [&str; 6] = [
+    "totem.",
+    "quorum.",
+    "logging.",
+    "nodelist.",
+    "system.",
+    "uidgid.",
+];
+/// Compared too; corosync's own measurements lie among it, so it is not followed.
+const RESOURCES: &str = "resources.";
 const MEMBERS: &str = "runtime.members.";
 const LINKS: &str = "stats.knet.";
 const PAUSES: &str = "stats.schedmiss.";
@@ -307,7 +316,7 @@ impl Client {
     /// corosync's.
     pub(super) fn running(&self) -> CsResult<Values> {
         let mut all = Values::new();
-        for prefix in SECTIONS {
+        for prefix in SECTIONS.into_iter().chain([RESOURCES]) {
             let found = self.config.dump(Some(prefix))?;
             all.extend(found.into_iter().map(|(key, value)| (key, value.text())));
         }

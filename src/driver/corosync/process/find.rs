@@ -1,0 +1,125 @@
+//! Which running corosync is this node's.
+
+use super::{Process, RECORD, Record};
+use crate::error::Result;
+use crate::paths::CorosyncPaths;
+use crate::sys::clock;
+use crate::sys::file;
+use crate::sys::pidfd::PidFd;
+use crate::sys::pidfile::{self, Holder};
+use crate::sys::procfs::{Check, Proc, ProcId};
+use crate::types::Pid;
+use std::path::{Path, PathBuf};
+
+/// Where corosync and its clients meet, beside their sockets' names.
+const SHM: &str = "/dev/shm";
+
+impl Process {
+    /// Looks for a living corosync of this node: the one that the last clusmgr started, then the
+    /// owner of corosync's pid file, then any in `/proc`; always in our own namespaces (see [`here`]).
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn find(paths: &CorosyncPaths, run_dir: &Path) -> Result<Option<Process>> {
+        let proc = here(paths);
+        if let Some(found) = recorded(&proc, run_dir) {
+            return Ok(Some(found));
+        }
+        let real = real_bin(paths);
+        let owner = pidfile::owner(&paths.pid).and_then(|pid| proc.identify(pid).ok().flatten());
+        if let Some(found) = owner
+            .filter(|id| id.exe == real)
+            .and_then(|id| hold(&proc, id, run_dir))
+        {
+            return Ok(Some(found));
+        }
+        let name = real.file_name().unwrap_or_default().to_string_lossy();
+        let found = proc.find_process(&name, Some(&real))?;
+        Ok(found.into_iter().find_map(|id| hold(&proc, id, run_dir)))
+    }
+
+    /// Who holds corosync's pid file, if that is a corosync of this node, whatever its executable is:
+    /// the one that keeps ours from running. It is recorded, so that the next clusmgr knows it.
+    #[must_use]
+    pub fn rival(paths: &CorosyncPaths, run_dir: &Path) -> Option<Process> {
+        let proc = here(paths);
+        let id = proc.identify(pidfile::owner(&paths.pid)?).ok()??;
+        if !is_corosync(&proc, id.pid) {
+            return None;
+        }
+        let found = hold(&proc, id, run_dir)?;
+        found.keep();
+        Some(found)
+    }
+
+    /// Who holds corosync's pid file, in words; none if nobody does.
+    #[must_use]
+    pub fn rival_text(paths: &CorosyncPaths) -> Option<String> {
+        let proc = here(paths);
+        let file = paths.pid.display();
+        let pid = match pidfile::holder(&paths.pid) {
+            Ok(Holder::Process(pid)) => pid,
+            Ok(Holder::Foreign) => {
+                return Some(format!("a process of another pid namespace holds {file}"));
+            }
+            _ => return None,
+        };
+        let real = real_bin(paths);
+        let exe = proc.exe(pid).ok().flatten().map(|e| e.path);
+        let other = match &exe {
+            Some(exe) if *exe != real => format!(", which is not {},", paths.bin.display()),
+            _ => String::new(),
+        };
+        let exe = exe.map_or("unknown".into(), |e| e.display().to_string());
+        let mut text = format!("pid {pid}, executable {exe}{other} holds {file}");
+        if !is_corosync(&proc, pid) {
+            text += "; it is not a corosync of this node: end it, or name its binary with --corosync-bin";
+        } else if !proc.same_namespaces(pid) {
+            text += "; it is not a corosync of this node, as it sees other files or another network: end it";
+        }
+        Some(text)
+    }
+}
+
+/// A process in a mount namespace of its own is of this node if it sees the same root, corosync.conf,
+/// shared memory and place of the pid file: the distribution's unit makes one, for a private `/tmp`.
+fn here(paths: &CorosyncPaths) -> Proc {
+    let run = paths.pid.parent().unwrap_or(Path::new("/"));
+    Proc::default().sharing(&[Path::new("/"), &paths.conf, Path::new(SHM), run])
+}
+
+fn real_bin(paths: &CorosyncPaths) -> PathBuf {
+    std::fs::canonicalize(&paths.bin).unwrap_or_else(|_| paths.bin.clone())
+}
+
+/// Opens the process and verifies it after that: the descriptor is surely the one identified.
+fn hold(proc: &Proc, id: ProcId, run_dir: &Path) -> Option<Process> {
+    let pidfd = PidFd::open(id.pid).ok()?;
+    let lives = matches!(proc.check_process(&id), Ok(Check::Alive(state)) if state != 'Z');
+    if !lives || !proc.same_namespaces(id.pid) {
+        return None;
+    }
+    let since = clock::started_at(id.starttime);
+    Some(Process::new(id, pidfd, true, since, run_dir))
+}
+
+fn is_corosync(proc: &Proc, pid: Pid) -> bool {
+    matches!(proc.read_stat(pid), Ok(Some(stat)) if stat.comm == b"corosync")
+}
+
+/// The process of the record, if it still lives. Another executable is no other process if it is
+/// corosync by now: the record may be from before a wrapper's exec.
+fn recorded(proc: &Proc, run_dir: &Path) -> Option<Process> {
+    let bytes = file::read_bounded(&run_dir.join(RECORD), 4096).ok()??;
+    let record: Record = serde_json::from_slice(&bytes).ok()?;
+    if record.pid <= 0 || !proc.boot_id().is_ok_and(|b| b == record.boot) {
+        return None;
+    }
+    let id = proc.identify(Pid(record.pid)).ok()??;
+    if id.starttime != record.starttime || (id.exe != record.exe && !is_corosync(proc, id.pid)) {
+        return None;
+    }
+    let mut found = hold(proc, id, run_dir)?;
+    found.from = record.from;
+    Some(found)
+}

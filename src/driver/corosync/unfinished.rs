@@ -1,0 +1,140 @@
+//! A change that the last clusmgr did not finish: taken back, or finished, at the next start.
+
+use super::change::{PENDING_VERSION, Pending, text_of};
+use super::plan;
+use super::prepare::{needs, plan_lines};
+use super::{CorosyncSys, parse};
+use crate::driver::change::{Needs, Prepared, Text, Unfinished};
+use crate::error::{Error, Result};
+use crate::persist;
+use crate::sys::file;
+use zeroize::Zeroizing;
+
+impl CorosyncSys {
+    /// At the daemon's start: a change that was not finished is taken back; one that was finished but
+    /// for its record stays. What became of it is told when it is proved
+    /// ([`crate::driver::change::Changes::change_unfinished`]).
+    pub(super) fn settle(&self) -> Result<()> {
+        self.clean_up();
+        let Some(mut pending) = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION)?
+        else {
+            return Ok(());
+        };
+        let held = self.corosync_config_mtx.lock().u.clone();
+        // A revert goes back to what is held anyway: that says nothing about how far it came. But one
+        // over a file that is no good is done when its text is in place.
+        pending.done |= match pending.what.as_str() {
+            "revert" => {
+                let live = self.live_text()?.map(|l| l.sha256);
+                pending.back.as_ref() == Some(&pending.new) && live.as_ref() == Some(&pending.new)
+            }
+            _ => held.is_some_and(|h| h.conf == pending.new),
+        };
+        if !pending.done {
+            if let Err(e) = self.take_back(&pending) {
+                // What is live was checked, and is drift now; the next start tries again.
+                log::error!("{e}");
+                return Ok(());
+            }
+        }
+        self.corosync_config_mtx.lock().unfinished = Some(pending);
+        Ok(())
+    }
+
+    fn take_back(&self, pending: &Pending) -> Result<()> {
+        let path = &self.params.paths.conf;
+        let live = self.live_text()?.map(|l| l.sha256);
+        if live.as_deref() != Some(pending.new.as_str()) {
+            return Ok(());
+        }
+        let Some(old) = pending.back.as_ref().or(pending.old.as_ref()) else {
+            return file::remove(path);
+        };
+        let gone = || Error::new("undo", path.display(), "the old text is gone");
+        self.put_live(&self.kept_text(old)?.ok_or_else(gone)?)
+    }
+
+    /// What a clusmgr that was killed left beside the live files, and of corosync's check.
+    fn clean_up(&self) {
+        let paths = &self.params.paths;
+        for dir in [&paths.conf, &paths.authkey].map(|p| p.parent()) {
+            // A directory that is not there has nothing in it; any other fault shows at the start.
+            let _ = dir.map(file::clean_temps);
+        }
+        let Ok(found) = std::fs::read_dir(&self.params.run_dir) else {
+            return;
+        };
+        for entry in found.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("check.") {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// What became of it: told here if it was kept, and else as the change that was taken back.
+    pub(super) fn unfinished(&self) -> Option<Unfinished> {
+        let pending = self.corosync_config_mtx.lock().unfinished.take()?;
+        let change = self.change_of(&pending);
+        if !pending.done {
+            return Some(Unfinished::TakenBack(Box::new(change)));
+        }
+        let entries = self.history.read().unwrap_or_default().entries;
+        let told = entries
+            .last()
+            .is_some_and(|e| e.sha256 == change.new.sha256 && e.undone.is_none());
+        if told {
+            let text = format!(
+                "{} by {}: config_version {}, finished before clusmgr ended",
+                change.what, change.by, change.new.version
+            );
+            self.note_changed(&change, text);
+        } else {
+            self.tell_kept(&change, change.needs.as_str());
+        }
+        Some(Unfinished::Kept)
+    }
+
+    fn change_of(&self, pending: &Pending) -> Prepared {
+        let kept = |sha: &str| self.kept_text(sha).ok().flatten();
+        // Without it nobody knows what corosync may have read: everything is proved.
+        let new = kept(&pending.new).unwrap_or_else(|| Text {
+            sha256: pending.new.clone(),
+            ..text_of(Zeroizing::default())
+        });
+        let old = pending.old.as_deref().and_then(kept);
+        let instead = pending.back.as_deref().and_then(kept);
+        let back = instead
+            .clone()
+            .or_else(|| self.way_back(old.as_ref(), false));
+        let config = |t: Option<&Text>| {
+            t.and_then(|t| parse::parse(&t.bytes).ok())
+                .unwrap_or_default()
+        };
+        let plan = if pending.done {
+            plan::plan(&config(old.as_ref()), &config(Some(&new)))
+        } else {
+            plan::plan(&config(Some(&new)), &config(back.as_ref()))
+        };
+        // A file that is no good and still in its place: corosync was not told of any other.
+        let untouched = instead.is_some() && self.is_live(old.as_ref()).unwrap_or(false);
+        Prepared {
+            what: match pending.what.as_str() {
+                "revert" => "revert",
+                "rollback" => "rollback",
+                _ => "apply",
+            },
+            by: pending.by.clone(),
+            same: false,
+            needs: if untouched {
+                Needs::Nothing
+            } else {
+                needs(&plan)
+            },
+            plan: plan_lines(&plan),
+            warnings: Vec::new(),
+            new,
+            old,
+            back,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A secret that is misspelt or misplaced in corosync.conf: as little of it is seen as of `totem.key`.
+
+use crate::apply_faults::{next, version_of};
+use crate::common::{Lab, Node};
+use std::os::unix::fs::FileExt;
+
+const CONF: &str = "/etc/corosync/corosync.conf";
+
+#[test]
+fn a_misspelt_or_misplaced_key_is_seen_nowhere() {
+    let lab = Lab::up("misspelt", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    let hex = "5ec2e7".repeat(8);
+    n1.edit_conf(|t| {
+        t.replace(
+            "crypto_cipher:",
+            &format!("keyy: Zq7one\n\tKey: Zq7two\n\tkye: Zq7three\n\tauthkey: Zq7nine\n\tsalt: {hex}\n\t# keey: Zq7four\n\t#key=Zq7ten\n\t# my key: Zq7eleven\n\tcrypto_cipher:"),
+        )
+        .replace("quorum {", "quorum {\n\tkey: Zq7five\n\ttotem.key: Zq7twelve")
+    });
+    n1.sh(&format!("chmod 644 {CONF}")).ok();
+    n1.spawn("clusmgr -f -d --poll-interval 0.2");
+    n1.wait("running", |s| s["service"]["state"] == "running");
+    assert_eq!(n1.mode(CONF), 0o600, "a file with a key is for root alone");
+    let mut said = Vec::new();
+    let mut run = |words: &[&str]| {
+        let ran = n1.ctl(words);
+        said.push(format!("{words:?}: {ran:?}"));
+        ran
+    };
+    // Changes beside it and of it, and one that is refused.
+    let file = "/tmp/new.conf";
+    for (from, to) in [
+        ("", ""),
+        ("Zq7one", "Zq7six"),
+        ("salt: 5ec2e75ec2", "salt: 5ec2e75ec3"),
+        ("kye:", "keyz: Zq7eight\n\tkye:"),
+    ] {
+        let text = next(&n1, "token", ["1000", "1500"]).replace(from, to);
+        n1.put(file, &text);
+        run(&["config", "check", file]).ok();
+        run(&["config", "check", file, "--json"]).ok();
+        run(&["config", "diff", file]).ok();
+        let plan = run(&["config", "apply", file, "--dry-run", "--json"]).ok();
+        assert_eq!(plan.contains("→ <redacted>"), !from.is_empty(), "{plan}");
+        run(&["config", "apply", file]).ok();
+    }
+    let text = String::from_utf8(n1.read(CONF)).unwrap();
+    assert!(
+        text.contains("keyy: Zq7six") && text.contains("key: Zq7five"),
+        "{text}"
+    );
+    let version = version_of(&text);
+    n1.put(
+        file,
+        text.replace(
+            &format!("config_version: {version}\n"),
+            "config_version: 0\n",
+        ),
+    );
+    assert_eq!(run(&["config", "apply", file]).code, 1);
+    n1.edit_conf(|t| t.replace("Zq7six", "Zq7seven"));
+    n1.sh(&format!("chmod 644 {CONF}")).ok();
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    let told = n1.wait_event("key.tightened", 1);
+    let text = told["text"].as_str().unwrap();
+    assert!(text.contains("what reads like a key"), "{told}");
+    for words in [
+        &["config", "diff"][..],
+        &["config", "adopt"],
+        &["config", "rollback", "1"],
+        &["config", "show"],
+        &["config", "show", "--json"],
+        &["config", "check"],
+        &["config", "history", "--json"],
+        &["status", "--json"],
+        &["events"],
+        &["events", "--since", "0", "--json"],
+    ] {
+        run(words).ok();
+    }
+    let shown = said
+        .iter()
+        .find(|s| s.contains("config\", \"show\"]"))
+        .unwrap();
+    assert_eq!(shown.matches("<redacted>").count(), 10, "{shown}");
+    n1.end_daemon("TERM");
+    said.push(String::from_utf8(n1.read("/tmp/spawned.out")).unwrap());
+    for text in &said {
+        let line = text
+            .lines()
+            .find(|l| l.contains("Zq7") || l.contains("5ec2e75ec"));
+        assert!(line.is_none(), "a secret is in {}", line.unwrap());
+    }
+}
+
+/// Where the memory of a process of the node holds any of these words.
+#[track_caller]
+fn in_memory(node: &Node<'_>, pid: i64, words: &[&[u8]]) -> Vec<String> {
+    let pid = node.outside(pid);
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    for line in maps.lines() {
+        let (range, rest) = line.split_once(' ').unwrap();
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|n| u64::from_str_radix(n, 16).unwrap());
+        if !rest.starts_with("rw") {
+            continue;
+        }
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // A guard, or what has gone since.
+        if memory.read_exact_at(&mut bytes, from).is_err() {
+            continue;
+        }
+        looked_at += bytes.len();
+        for word in words {
+            let at = bytes.windows(word.len()).position(|w| w == *word);
+            found.extend(
+                at.map(|at| format!("{} at +{at:#x} of {line}", String::from_utf8_lossy(word))),
+            );
+        }
+    }
+    assert!(looked_at > 1 << 20, "only {looked_at} bytes could be read");
+    found
+}
+
+#[test]
+fn no_part_of_a_key_stays_in_the_memory_of_clusmgr() {
+    let lab = Lab::up("memory", "1", &["--poll-interval", "0.2"]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let daemon = n1.daemon_pid();
+    // It sees what is there.
+    assert_ne!(
+        in_memory(&n1, daemon, &[b"/var/lib/clusmgr"]),
+        Vec::<String>::new()
+    );
+    // No 16 of its bytes come twice, and none of them are in this program's image, or in the daemon's.
+    let key: String = (0..50)
+        .map(|n: u32| format!("{:04x}", n * 40_503 % 65_536))
+        .collect();
+    let parts: Vec<&[u8]> = key.as_bytes().chunks(25).map(|c| &c[..16]).collect();
+    // Looked for after each step, before another has used the same memory.
+    let clean = |step: &[&str]| {
+        let mut found = Vec::new();
+        // Between two looks of the poll at the live file there is no copy; within one there may be.
+        for _ in 0..20 {
+            found = in_memory(&n1, daemon, &parts);
+            if found.is_empty() {
+                return;
+            }
+            crate::common::pause(std::time::Duration::from_millis(70));
+        }
+        panic!("after {step:?}: {found:#?}");
+    };
+    let file = "/tmp/new.conf";
+    let run = |words: &[&str], code: i32| {
+        let ran = n1.ctl(words);
+        assert_eq!(ran.code, code, "{ran:?}");
+        clean(words);
+    };
+    for (token, version) in [("1500", 2), ("1600", 3)] {
+        let text = String::from_utf8(n1.read(CONF)).unwrap();
+        let ours = ["key:", "token:", "config_version:"];
+        let text: String = text
+            .lines()
+            .filter(|l| !ours.iter().any(|k| l.trim_start().starts_with(k)))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        let more = format!("totem {{\n\tconfig_version: {version}\n\ttoken: {token}\n\tkey: {key}");
+        n1.put(file, text.replacen("totem {", &more, 1));
+        run(&["config", "diff", file], 0);
+        run(&["config", "apply", file, "--dry-run"], 0);
+        run(&["config", "apply", file], 0);
+        assert_eq!(n1.cmap("totem.token"), token);
+    }
+    run(&["config", "show"], 0);
+    run(&["config", "rollback", "2"], 0);
+    // One that is refused, with the key in it; and a hand edit, that is found by the poll, and adopted.
+    n1.put(file, format!("totem {{\n\tkey: {key}\n\ttoken 7\n}}\n"));
+    run(&["config", "apply", file], 1);
+    n1.edit_conf(|t| t.replace("token: 1500", "token: 1700"));
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    run(&["config", "adopt"], 0);
+    n1.edit_conf(|t| t.replace("token: 1700", "token 7"));
+    n1.wait("bad-config", |s| {
+        s["degraded"].to_string().contains("bad-config")
+    });
+    clean(&["the poll"]);
+    run(&["config", "revert"], 0);
+}

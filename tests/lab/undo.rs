@@ -1,0 +1,173 @@
+//! The way back of a change that fails: over a live file that is no good, or that somebody edits.
+
+use crate::apply_faults::{apply, let_go, next, strace};
+use crate::change::{edited, stand_in};
+use crate::common::{Lab, Node, until};
+use serde_json::json;
+
+const CONF: &str = "/etc/corosync/corosync.conf";
+const FLAGS: [&str; 2] = ["--poll-interval", "0.2"];
+const NEXT: (&str, &str) = ("config_version: 1\n", "config_version: 2\n");
+const OTHER: (&str, &str) = ("cluster_name: clab", "cluster_name: other");
+
+/// A hand edit that is no good, in the place of the live file.
+fn spoil(node: &Node<'_>) -> Vec<u8> {
+    let bad = [&node.read(CONF)[..], b"\n# half an edit\ntotem {\n"].concat();
+    node.put(CONF, &bad);
+    node.wait("drift", |s| s["config"]["drift"] == true);
+    bad
+}
+
+/// A corosync that runs the text it has, and does not start with another cluster name.
+fn refuses_other(lab: &Lab, with_other: &str) {
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *-t*) exec /usr/sbin/corosync \"$@\";; esac\n\
+         if grep -q 'cluster_name: other' {CONF}; then {with_other}; fi\n\
+         exec /usr/sbin/corosync \"$@\"\n"
+    );
+    stand_in(lab, "corosync", &script);
+}
+
+#[test]
+fn a_running_corosync_is_never_left_with_a_file_that_is_no_good() {
+    let lab = Lab::up("undo-bad", "1 --no-clusmgr", &[]);
+    refuses_other(&lab, "exit 1");
+    let n1 = lab.node(1);
+    let ours = n1.read(CONF);
+    let file = edited(&n1, &[NEXT, OTHER]);
+    let bad = spoil(&n1);
+    let ran = n1.ctl(&["--timeout", "60", "config", "apply", &file]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    let said = "does not pass the checks: it is kept as /var/lib/clusmgr/backup/corosync.conf.";
+    assert!(
+        ran.err.contains(said) && ran.err.contains("is in its place, and proved"),
+        "{ran:?}"
+    );
+    assert!(n1.read(CONF) == ours, "the last good text is live");
+    let s = n1.wait_state("running");
+    assert_eq!(
+        (&s["mode"], &s["config"]["drift"], &s["config"]["version"]),
+        (&json!("cluster"), &json!(false), &json!(1))
+    );
+    assert_eq!(s["degraded"], json!([]));
+    assert_eq!(n1.cmap("totem.cluster_name"), "clab");
+    let undone = n1.wait_event("config.undone", 1);
+    assert!(undone["text"].as_str().unwrap().contains(said), "{undone}");
+    let kept = said.rsplit(' ').next().unwrap();
+    let path = ran.err[ran.err.find(kept).unwrap()..]
+        .split([',', ' '])
+        .next()
+        .unwrap();
+    assert!(n1.read(path) == bad, "the hand edit is in {path}");
+    assert_eq!(n1.mode(path), 0o600);
+
+    // One that does not run before is left as it was, and so is the file.
+    let bad = spoil(&n1);
+    n1.kill("KILL", n1.pid());
+    n1.wait("bad-config", |s| s["mode_reason"] == "bad-config");
+    let ran = n1.ctl(&["--timeout", "60", "config", "apply", &file]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    assert!(
+        ran.err
+            .contains("what was there before is back, and corosync does not run"),
+        "{ran:?}"
+    );
+    assert!(n1.read(CONF) == bad, "byte for byte");
+    let s = n1.status();
+    assert_eq!(
+        (&s["mode_reason"], &s["config"]["drift"]),
+        (&json!("bad-config"), &json!(true))
+    );
+    // The way out is as ever.
+    n1.ctl(&["config", "revert"]).ok();
+    n1.wait_state("running");
+    assert!(n1.read(CONF) == ours);
+}
+
+#[test]
+fn a_failed_apply_without_a_restart_gives_a_file_that_is_no_good_back_byte_for_byte() {
+    let lab = Lab::up("undo-bytes", "1", &FLAGS);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    n1.ctl(&["stop"]).ok();
+    let mut failed = 0;
+    for call in ["rename", "fsync"] {
+        for k in 1.. {
+            let what = format!("no space at {call} {k}");
+            next(&n1, "token", ["1000", "1500"]);
+            let bad = spoil(&n1);
+            let fault = format!("-e trace={call} -e inject={call}:error=ENOSPC:when={k}");
+            let tracer = strace(&n1, &fault);
+            let ran = apply(&n1);
+            let_go(&n1, tracer);
+            let hit = String::from_utf8(n1.read("/tmp/trace")).unwrap();
+            if !hit.contains("(INJECTED)") {
+                break;
+            }
+            assert!(k < 40, "{what}");
+            if ran.code == 0 {
+                continue;
+            }
+            failed += 1;
+            assert!(n1.read(CONF) == bad, "{what}: {ran:?}");
+            assert_eq!(n1.status()["config"]["drift"], true, "{what}");
+            n1.ctl(&["config", "revert"]).ok();
+        }
+        n1.wait("no drift", |s| s["config"]["drift"] == false);
+    }
+    assert!(failed > 8, "{failed}");
+    assert!(n1.corosyncs().is_empty());
+}
+
+#[test]
+fn a_file_that_somebody_edits_during_an_apply_is_left_alone() {
+    let lab = Lab::up("undo-foreign", "1 --no-clusmgr", &[]);
+    // Somebody edits it as the new corosync starts.
+    refuses_other(&lab, &format!("sed -i 's/token: 1000/token: 4000/' {CONF}"));
+    let n1 = lab.node(1);
+    let file = edited(&n1, &[NEXT, OTHER]);
+    let ran = n1.ctl(&["--timeout", "60", "config", "apply", &file]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    let said = "somebody else changed it meanwhile; it stays";
+    assert!(
+        ran.err.contains(said) && ran.err.contains("the old configuration is not back"),
+        "{ran:?}"
+    );
+    let live = String::from_utf8(n1.read(CONF)).unwrap();
+    assert!(
+        live.contains("token: 4000") && live.contains("cluster_name: other"),
+        "{live}"
+    );
+    let s = n1.wait("drift", |s| s["config"]["drift"] == true);
+    assert_eq!(s["config"]["version"], 1, "nothing of it was taken in");
+    n1.wait_event("config.undone", 1);
+    until("the change is over", crate::common::LONG, || {
+        (!n1.file("/var/lib/clusmgr/change.json").exists()).then_some(())
+    });
+    n1.ctl(&["--timeout", "60", "config", "revert"]).ok();
+    assert_eq!(n1.cmap("totem.token"), "1000");
+}
+
+#[test]
+fn a_file_that_is_edited_while_it_is_adopted_is_not_taken_in() {
+    let lab = Lab::up("undo-adopt", "1 --no-clusmgr", &[]);
+    // Somebody edits it again during the check, and corosync sees no difference.
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *-t*) echo '# again' >>{CONF};; esac\n\
+         exec /usr/sbin/corosync \"$@\"\n"
+    );
+    stand_in(&lab, "corosync", &script);
+    let n1 = lab.node(1);
+    n1.edit_conf(|t| t.replace("token: 1000", "token: 3000"));
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    let ran = n1.ctl(&["--timeout", "60", "config", "adopt"]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    assert!(
+        ran.err.contains("somebody else changed it meanwhile"),
+        "{ran:?}"
+    );
+    let s = n1.wait("drift", |s| s["config"]["drift"] == true);
+    assert_eq!(s["service"]["state"], "running");
+    let held = n1.ctl(&["config", "show"]).ok();
+    assert!(held.contains("token: 1000"), "{held}");
+}
