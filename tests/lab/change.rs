@@ -256,7 +256,8 @@ fn a_hand_edit_is_shown_and_then_adopted_or_reverted() {
 /// the real ones: what the real ones do only in rare faults.
 pub fn stand_in(lab: &Lab, tool: &str, script: &str) {
     let node = lab.node(1);
-    node.sh("mkdir -p /tmp/bin && for t in corosync corosync-cfgtool corosync-cmapctl; do cp /usr/sbin/$t /tmp/bin/$t; done").ok();
+    node.sh("mkdir -p /tmp/bin && cp /usr/sbin/corosync /tmp/bin/corosync")
+        .ok();
     node.put(&format!("/tmp/{tool}.new"), script);
     node.sh(&format!("chmod 755 /tmp/{tool}.new")).ok();
     node.start_daemon(&[
@@ -269,6 +270,31 @@ pub fn stand_in(lab: &Lab, tool: &str, script: &str) {
     ]);
     node.wait_state("running");
     node.sh(&format!("mv /tmp/{tool}.new /tmp/bin/{tool}")).ok();
+}
+
+/// As [`stand_in`], with a libcfg of our own beside the binary, whose reload runs this script: 0 says
+/// that it went well. corosync's own other libraries are used as they are.
+#[track_caller]
+pub fn stand_in_reload(lab: &Lab, script: &str) {
+    const C: &str = "#include <fcntl.h>\n#include <stdint.h>\n#include <stdlib.h>\n\
+        int corosync_cfg_initialize(uint64_t *h, const void *c) { (void)c; *h = 1; return 1; }\n\
+        int corosync_cfg_finalize(uint64_t h) { (void)h; return 1; }\n\
+        int corosync_cfg_fd_get(uint64_t h, int *fd) { (void)h; *fd = open(\"/dev/null\", O_RDONLY | O_CLOEXEC); return 1; }\n\
+        int corosync_cfg_local_get(uint64_t h, unsigned *id) { (void)h; *id = 1; return 1; }\n\
+        int corosync_cfg_reload_config(uint64_t h) { (void)h; return system(\"/tmp/reload\") == 0 ? 1 : 21; }\n";
+    let node = lab.node(1);
+    node.put("/tmp/cfg.c", C);
+    node.sh("mkdir -p /tmp/lib").ok();
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(node.file("/tmp/lib/libcfg.so.7"))
+        .arg(node.file("/tmp/cfg.c"))
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{built:?}");
+    node.put("/tmp/reload", script);
+    node.sh("chmod 755 /tmp/reload").ok();
+    stand_in(lab, "unused", "");
 }
 
 #[track_caller]
@@ -304,7 +330,7 @@ fn undone(lab: &Lab, edits: &[(&str, &str)], said: &str) {
 #[test]
 fn a_reload_that_reports_success_and_changes_nothing_is_undone() {
     let lab = Lab::up("reload-lies", "1 --no-clusmgr", &[]);
-    stand_in(&lab, "corosync-cfgtool", "#!/bin/sh\nexit 0\n");
+    stand_in_reload(&lab, "#!/bin/sh\nexit 0\n");
     undone(
         &lab,
         &[NEXT, ("token: 1000", "token: 2000")],
@@ -316,13 +342,13 @@ fn a_reload_that_reports_success_and_changes_nothing_is_undone() {
 fn a_reload_that_corosync_refuses_late_is_undone() {
     let lab = Lab::up("reload-late", "1 --no-clusmgr", &[]);
     // The real reload of the new file, and then the answer of one that was refused past parsing.
-    let script = "#!/bin/sh\n/usr/sbin/corosync-cfgtool \"$@\"\n\
-                  if grep -q 'token: 2000' /etc/corosync/corosync.conf; then echo 'Could not reload: late' >&2; exit 1; fi\n";
-    stand_in(&lab, "corosync-cfgtool", script);
+    let script = "#!/bin/sh\n/usr/sbin/corosync-cfgtool -R\n\
+                  ! grep -q 'token: 2000' /etc/corosync/corosync.conf\n";
+    stand_in_reload(&lab, script);
     undone(
         &lab,
         &[NEXT, ("token: 1000", "token: 2000")],
-        "Could not reload: late",
+        "CS_ERR_FAILED_OPERATION",
     );
 }
 

@@ -352,7 +352,7 @@ fn a_value_of_any_section_that_does_not_change_is_told() {
     // first that is missed.
     let script = "#!/bin/sh\nv=$(sed -n 's/.*config_version: //p' /etc/corosync/corosync.conf)\n\
                   exec /usr/sbin/corosync-cmapctl -s totem.config_version u64 $v\n";
-    crate::change::stand_in(&lab, "corosync-cfgtool", script);
+    crate::change::stand_in_reload(&lab, script);
     let n1 = lab.node(1);
     for (at, lines, key) in [
         (

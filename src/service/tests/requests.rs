@@ -149,7 +149,8 @@ const CHANGING: [&str; 11] = [
     r#"{"req":"config.rollback","number":1}"#,
     r#"{"req":"config.rollback","dry_run":true}"#,
 ];
-const READING: [&str; 8] = [
+const READING: [&str; 9] = [
+    r#"{"req":"why"}"#,
     r#"{"req":"status"}"#,
     r#"{"req":"events"}"#,
     r#"{"req":"subscribe"}"#,

@@ -14,6 +14,7 @@ mod links;
 mod members;
 mod reload;
 mod round;
+mod tell;
 mod view;
 
 pub(super) use beat::{Beat, Unanswered};

@@ -7,6 +7,7 @@ use super::known::Known;
 use super::links::Links;
 use super::members::Members;
 use super::reload::Reloads;
+use super::tell::OF_THE_CLUSTER;
 use super::view::Parts;
 use crate::driver::corosync::CorosyncSys;
 use crate::event::{Kind, Note, Severity};
@@ -41,26 +42,16 @@ const PAUSE_COUNTS: Duration = Duration::from_secs(60);
 /// For the sleep of one who waits for nothing.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Degraded reasons that only a living connection can tell.
-pub(super) const OF_THE_CLUSTER: [&str; 6] = [
-    "not-delivering",
-    "link-down",
-    "link-flapping",
-    "config-version-behind",
-    "reload-stuck",
-    "sched-pause",
-];
-
 /// What the thread holds.
 pub(in crate::driver::corosync) struct Watching {
     pub(super) sys: Arc<CorosyncSys>,
     client: Option<Client>,
-    target: Option<Target>,
+    pub(super) target: Option<Target>,
     /// Nothing was looked at yet: what an earlier clusmgr knew is compared first.
     first: bool,
     /// What is told now happened while clusmgr was away, until that time.
-    away: Option<Mono>,
-    known: Known,
+    pub(super) away: Option<Mono>,
+    pub(super) known: Known,
     pub(super) members: Members,
     pub(super) links: Links,
     pub(super) parts: Parts,
@@ -451,69 +442,5 @@ impl Watching {
             }
         }
         Ok(())
-    }
-
-    /// First what `status` shows, then what is told: who hears of an event can ask.
-    fn show(&mut self, notes: Vec<Note>, now: Mono) {
-        self.sys
-            .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
-        self.judge();
-        self.tell(notes, now);
-    }
-
-    fn tell(&mut self, notes: Vec<Note>, now: Mono) {
-        let away = self.away.is_some_and(|until| now < until);
-        for mut note in notes {
-            if away {
-                note.text = format!("while clusmgr was away: {}", note.text);
-                note = note.with("away", true);
-            }
-            self.sys.note(note);
-        }
-        let pid = self.target.map(|t| t.pid);
-        let known = Known::of(pid, &self.members, self.links.told());
-        if known != self.known {
-            if let Err(e) = known.save(&self.sys.params.run_dir) {
-                log::debug!("{e}");
-            }
-            self.known = known;
-        }
-    }
-
-    /// What of it makes the node degraded.
-    fn judge(&self) {
-        let sys = &self.sys;
-        let set = |reason, detail: Option<String>| match detail {
-            Some(detail) => sys.set_degraded(reason, &detail),
-            None => sys.clear_degraded(reason),
-        };
-        let (down, flapping) = self.links.bad();
-        let called = |ids: &[super::links::Id]| {
-            let names: Vec<_> = ids.iter().map(|id| self.links.called(*id)).collect();
-            (!names.is_empty()).then(|| names.join(", "))
-        };
-        // Where no link to a node works it is the node that is away, and that shows of itself.
-        let one_of_several: Vec<_> = down
-            .into_iter()
-            .filter(|(node, _)| self.links.reaches(*node))
-            .collect();
-        set("link-down", called(&one_of_several));
-        set("link-flapping", called(&flapping));
-        set(
-            "config-version-behind",
-            self.members.behind().map(|(node, theirs, own)| {
-                format!(
-                    "node {node} runs with config_version {theirs}, this one with {own}: its next \
-                     start would fail"
-                )
-            }),
-        );
-        let stuck = "a reload has begun and does not end";
-        set(
-            "reload-stuck",
-            self.reloads.stuck().then(|| stuck.to_owned()),
-        );
-        let pause = "corosync was not scheduled in time within the last minute";
-        set("sched-pause", self.pause_until.map(|_| pause.to_owned()));
     }
 }

@@ -1,0 +1,83 @@
+//! What the thread tells: first what `status` shows, then the events, and what makes the node degraded.
+
+use super::known::Known;
+use super::links::Id;
+use super::round::Watching;
+use crate::event::Note;
+use crate::types::Mono;
+
+/// Degraded reasons that only a living connection can tell.
+pub(super) const OF_THE_CLUSTER: [&str; 6] = [
+    "not-delivering",
+    "link-down",
+    "link-flapping",
+    "config-version-behind",
+    "reload-stuck",
+    "sched-pause",
+];
+
+impl Watching {
+    /// First what `status` shows, then what is told: who hears of an event can ask.
+    pub(super) fn show(&mut self, notes: Vec<Note>, now: Mono) {
+        self.sys
+            .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
+        self.judge();
+        self.tell(notes, now);
+    }
+
+    pub(super) fn tell(&mut self, notes: Vec<Note>, now: Mono) {
+        let away = self.away.is_some_and(|until| now < until);
+        for mut note in notes {
+            if away {
+                note.text = format!("while clusmgr was away: {}", note.text);
+                note = note.with("away", true);
+            }
+            self.sys.note(note);
+        }
+        let pid = self.target.map(|t| t.pid);
+        let known = Known::of(pid, &self.members, self.links.told());
+        if known != self.known {
+            if let Err(e) = known.save(&self.sys.params.run_dir) {
+                log::debug!("{e}");
+            }
+            self.known = known;
+        }
+    }
+
+    /// What of it makes the node degraded.
+    fn judge(&self) {
+        let sys = &self.sys;
+        let set = |reason, detail: Option<String>| match detail {
+            Some(detail) => sys.set_degraded(reason, &detail),
+            None => sys.clear_degraded(reason),
+        };
+        let (down, flapping) = self.links.bad();
+        let called = |ids: &[Id]| {
+            let names: Vec<_> = ids.iter().map(|id| self.links.called(*id)).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        // Where no link to a node works it is the node that is away, and that shows of itself.
+        let one_of_several: Vec<_> = down
+            .into_iter()
+            .filter(|(node, _)| self.links.reaches(*node))
+            .collect();
+        set("link-down", called(&one_of_several));
+        set("link-flapping", called(&flapping));
+        set(
+            "config-version-behind",
+            self.members.behind().map(|(node, theirs, own)| {
+                format!(
+                    "node {node} runs with config_version {theirs}, this one with {own}: its next \
+                     start would fail"
+                )
+            }),
+        );
+        let stuck = "a reload has begun and does not end";
+        set(
+            "reload-stuck",
+            self.reloads.stuck().then(|| stuck.to_owned()),
+        );
+        let pause = "corosync was not scheduled in time within the last minute";
+        set("sched-pause", self.pause_until.map(|_| pause.to_owned()));
+    }
+}
