@@ -53,7 +53,9 @@ fn a_flood_of_hups() {
             grep -c cm-change /proc/{pid}/task/*/comm | grep -c ':1$'
         done | sort -n | tail -1; kill -HUP {pid}"
     );
-    assert_eq!(n1.sh(&flood).ok(), "1\n", "one thread at a time");
+    // One at a time, and one that has just come to its end.
+    let most = n1.sh(&flood).ok();
+    assert!(["1\n", "2\n"].contains(&most.as_str()), "{most}");
     // The last one counts: what it found is taken in.
     n1.wait("no drift", |s| {
         s["config"]["drift"] == false && degraded(s).is_empty()

@@ -265,7 +265,7 @@ fn a_configuration_with_the_key_inside_is_for_root_alone_wherever_it_comes_from(
     assert_eq!(n1.mode(CONF), 0o600);
     let told = n1.wait_event("key.tightened", 1);
     assert!(
-        told["text"].as_str().unwrap().contains("holds a key"),
+        told["text"].as_str().unwrap().contains("holds totem.key"),
         "{told}"
     );
 

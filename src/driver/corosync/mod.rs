@@ -242,6 +242,10 @@ impl CorosyncSys {
         self.note(note.with("reason", reason));
     }
 
+    fn is_degraded(&self, reason: &'static str) -> bool {
+        self.corosync_event_mtx.lock().degraded.contains_key(reason)
+    }
+
     fn clear_degraded(&self, reason: &'static str) {
         let cleared = self
             .corosync_event_mtx

@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// How often the remains of dead ones are looked for in shared memory, besides after each death.
 const REMAINS_EVERY: Duration = Duration::from_secs(30);
+/// File and running configuration may differ for so long, for a reload's sake.
+const DIFFERS_FOR: Duration = Duration::from_secs(2);
 /// How often the free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(30);
 /// Where libqb keeps its files.
@@ -45,6 +47,8 @@ pub struct CorosyncService {
     unanswered: Unanswered,
     /// The running configuration that was compared with the file last.
     compared: Option<u64>,
+    /// Since when they differ.
+    differs: Option<Mono>,
     remains: Remains,
     remains_at: Option<Mono>,
     /// The last start ended because another corosync runs.
@@ -67,6 +71,7 @@ impl CorosyncService {
             looked: clock::now(),
             unanswered: Unanswered::default(),
             compared: None,
+            differs: None,
             remains: Remains::new(Path::new(SHM)),
             remains_at: None,
             already_running: false,
@@ -163,17 +168,24 @@ impl CorosyncService {
     }
 
     /// The running configuration against the live file, when one of them is new. A change that is under
-    /// way does that itself.
-    fn compare_running(&mut self, changed: bool) {
-        if changed {
-            self.compared = None;
-        }
+    /// way does that itself; an edit by hand, and what only a restart brings, are told by names of
+    /// their own.
+    fn compare_running(&mut self, changed: bool, now: Mono) {
         let running = self.sys.corosync_event_mtx.lock().running.clone();
-        let pending = self.sys.corosync_config_mtx.lock().pending.is_some();
-        let Some((number, running)) = running else {
+        let told = |reason| self.sys.is_degraded(reason);
+        let guard = self.sys.corosync_config_mtx.lock();
+        let excused = guard.pending.is_some() || guard.drift;
+        drop(guard);
+        let Some((number, running)) = running.filter(|_| self.process.is_some()) else {
             return;
         };
-        if self.process.is_none() || pending || self.compared == Some(number) {
+        if excused || told("restart-needed") {
+            self.compared = None;
+            self.differs = None;
+            self.sys.clear_degraded("running-differs");
+            return;
+        }
+        if !changed && self.differs.is_none() && self.compared == Some(number) {
             return;
         }
         self.compared = Some(number);
@@ -183,11 +195,18 @@ impl CorosyncService {
         };
         let file = proof::expected(&live.config);
         match proof::differs(&proof::Expected::new(), &file, &running) {
-            Some(what) => {
-                let text = format!("{what} as the file has it");
-                self.sys.set_degraded("running-differs", &text);
+            None => {
+                self.differs = None;
+                self.sys.clear_degraded("running-differs");
             }
-            None => self.sys.clear_degraded("running-differs"),
+            Some(what) => {
+                // A reload takes its time to be read back.
+                let since = *self.differs.get_or_insert(now);
+                if now.since(since) >= DIFFERS_FOR {
+                    let text = format!("{what} as the file has it");
+                    self.sys.set_degraded("running-differs", &text);
+                }
+            }
         }
     }
 
@@ -304,6 +323,7 @@ impl Service for CorosyncService {
                 self.sys.watch.set(None);
                 self.sys.corosync_event_mtx.lock().running = None;
                 self.compared = None;
+                self.differs = None;
                 self.unanswered = Unanswered::anew(self.sys.watch.beat.under_way());
                 for reason in ["not-ready", "running-differs"] {
                     self.sys.clear_degraded(reason);
@@ -349,7 +369,7 @@ impl Service for CorosyncService {
             }
             Err(e) => self.sys.set_degraded("output", &e.to_string()),
         }
-        self.compare_running(changed);
+        self.compare_running(changed, now);
         self.remove_remains(now);
         self.look_at_space(now);
         changed

@@ -5,6 +5,7 @@
 //! has such a name, belongs to us or root, and whose processes are gone; the name of a connection does
 //! not say corosync, so S must be known to have been one.
 
+use crate::sys::host;
 use crate::sys::procfs::Proc;
 use crate::types::Pid;
 use std::collections::BTreeSet;
@@ -92,7 +93,8 @@ impl Remains {
         let Ok(entries) = fs::read_dir(&self.dir) else {
             return 0;
         };
-        // As far as that can be told: who cannot be looked at counts as living.
+        // As far as that can be told: who cannot be looked at counts as living. What we ourselves still
+        // have mapped of a dead one is not looked at any more.
         let lives = |pid| !matches!(proc.read_stat(pid), Ok(None));
         let found: Vec<(PathBuf, Name)> = entries
             .flatten()
@@ -114,7 +116,8 @@ impl Remains {
             let gone = match name {
                 Name::Blackbox { .. } => remove_file(&path),
                 Name::Connection { client, .. } => {
-                    !client.is_some_and(lives) && remove_connection(&path)
+                    let waits = |pid| pid != host::own_pid() && lives(pid);
+                    !client.is_some_and(waits) && remove_connection(&path)
                 }
             };
             if gone {

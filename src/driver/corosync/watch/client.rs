@@ -15,16 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Sections of the configuration that are compared with the file, and followed.
-const SECTIONS: [&str; 6] = [
-    "totem.",
-    "quorum.",
-    "logging.",
-    "nodelist.",
-    "system.",
-    "uidgid.",
-];
-/// Compared too; corosync's own measurements lie among it, so it is not followed.
-const RESOURCES: &str = "resources.";
+const SECTIONS: [&str; 5] = ["quorum.", "logging.", "nodelist.", "system.", "uidgid."];
+/// Compared too, and not followed: corosync's own measurements lie in one, the key in the other, which
+/// would come through shared memory with each change.
+const NOT_FOLLOWED: [&str; 2] = ["resources.", "totem."];
+/// What corosync makes of `totem`; followed in its stead.
+const TOTEM: &str = "runtime.config.";
 const MEMBERS: &str = "runtime.members.";
 const LINKS: &str = "stats.knet.";
 const PAUSES: &str = "stats.schedmiss.";
@@ -91,7 +87,7 @@ impl Client {
             prefix: true,
         };
         beat.call(|| {
-            for prefix in SECTIONS.into_iter().chain([MEMBERS, "config."]) {
+            for prefix in SECTIONS.into_iter().chain([MEMBERS, TOTEM, "config."]) {
                 config.track(prefix, any)?;
             }
             // The statistics tell of keys that come and go, but of values only key by key.
@@ -316,7 +312,7 @@ impl Client {
     /// corosync's.
     pub(super) fn running(&self) -> CsResult<Values> {
         let mut all = Values::new();
-        for prefix in SECTIONS.into_iter().chain([RESOURCES]) {
+        for prefix in SECTIONS.into_iter().chain(NOT_FOLLOWED) {
             let found = self.config.dump(Some(prefix))?;
             all.extend(found.into_iter().map(|(key, value)| (key, value.text())));
         }

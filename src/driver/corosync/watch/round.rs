@@ -292,6 +292,7 @@ impl Watching {
             self.take_links(client, &news, now, &mut notes)
         })?;
         if news.reload {
+            self.config_at.get_or_insert(now.plus(SETTLE));
             let (busy, status) = beat.call(|| client.reload())?;
             notes.extend(self.reloads.seen(busy, status, now));
         }
