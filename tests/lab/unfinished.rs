@@ -229,8 +229,9 @@ fn a_change_that_cannot_be_taken_back_at_a_start_is_told_and_shown_and_taken_bac
         .ok();
 
     n1.spawn("clusmgr -f --poll-interval 0.2");
-    let s = n1.wait("drift", |s| s["config"]["drift"] == true);
-    assert_eq!(s["service"]["state"], "running");
+    n1.wait("drift, and corosync adopted", |s| {
+        s["config"]["drift"] == true && s["service"]["state"] == "running"
+    });
     assert!(live() == new && n1.file(CHANGE).exists());
     let log = String::from_utf8(n1.read("/tmp/spawned.out")).unwrap();
     let told = |l: &str| l.contains(CONF) && l.contains("No space left on device");

@@ -62,6 +62,8 @@ pub(super) struct News {
     pub(super) config: bool,
     /// There are other links than before.
     pub(super) shape: bool,
+    /// There is a new ring: corosync tells of its links up to 1.5 s later.
+    pub(super) ring: bool,
     /// These links changed.
     pub(super) links: Vec<Id>,
     /// corosync noticed a pause.

@@ -195,6 +195,11 @@ impl Links {
         }
     }
 
+    /// All that there are.
+    pub(super) fn ids(&self) -> Vec<Id> {
+        self.links.keys().copied().collect()
+    }
+
     /// For `status`.
     pub(super) fn status(&self) -> Vec<LinkStatus> {
         let one = |((nodeid, number), l): (&Id, &Link)| LinkStatus {

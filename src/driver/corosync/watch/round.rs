@@ -333,6 +333,7 @@ impl Watching {
                 } => {
                     notes.extend(self.members.ring(ring, &members, &joined, &left));
                     self.delivery.ring();
+                    news.ring = true;
                 }
             }
         }
@@ -374,15 +375,12 @@ impl Watching {
         if news.shape {
             changed = client.find_links()?;
             self.links.keep(&changed);
+        } else if news.ring {
+            changed = self.links.ids();
         }
         if news.shape || now >= self.measure_at {
             self.measure_at = now.plus(MEASURE_EVERY);
-            measure = self
-                .links
-                .status()
-                .iter()
-                .map(|l| (l.nodeid, l.link))
-                .collect();
+            measure = self.links.ids();
             measure.extend(&changed);
         }
         for id in changed {
