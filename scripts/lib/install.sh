@@ -3,6 +3,7 @@
 #
 # MANIFEST has a line for each change, written before it is made, so that a killed run can be undone.
 # A PATH in it begins below DESTDIR.
+#   prefix DIR           where the programs are
 #   dir PATH             made, to be removed if empty
 #   new SHA256 PATH      a file or link that was not there
 #   was N SHA256 PATH    one that was there: its original is BACKUP/N
@@ -11,10 +12,16 @@
 
 RECORD='' MANIFEST='' BACKUP=''
 
+# The record is one for all prefixes: the init files, which are not below any, belong to one of them.
 install_begin() {
-	RECORD=$DESTDIR$PREFIX/share/clusmgr/install
+	RECORD=$DESTDIR/var/lib/clusmgr-install
 	MANIFEST=$RECORD/manifest
 	BACKUP=$RECORD/backup
+	local had=''
+	[[ ! -f $MANIFEST ]] || had=$(sed -n '/^prefix /{s///p;q}' "$MANIFEST")
+	[[ -v PREFIX ]] || PREFIX=${had:-/usr} PREFIX=${PREFIX%/}
+	[[ -z $had || ${had%/} == "$PREFIX" ]] ||
+		die "clusmgr is installed with --prefix $had: give that, or first --uninstall"
 }
 
 # Says a step; true if it is to be done.
@@ -122,6 +129,7 @@ open_record() {
 	for dir in "${EARLY[@]}"; do
 		[[ $dir == "$RECORD"* ]] || printf 'dir %s\n' "${dir#"$DESTDIR"}" >>"$MANIFEST"
 	done
+	grep -q '^prefix ' "$MANIFEST" || printf 'prefix %s\n' "${PREFIX:-/}" >>"$MANIFEST"
 }
 
 # Keeps what is at a path, and gives its number.
@@ -390,7 +398,7 @@ refuse_while_running() {
 install_undo() {
 	install_begin
 	refuse_while_running
-	[[ -f $MANIFEST ]] || die "nothing of ours is there: $MANIFEST does not exist (another --prefix or --destdir?)"
+	[[ -f $MANIFEST ]] || die "nothing of ours is there: $MANIFEST does not exist (another --destdir?)"
 	local lines=() i
 	mapfile -t lines <"$MANIFEST"
 	# Directories last, the deepest first.
@@ -400,6 +408,8 @@ install_undo() {
 			rm -rf -- "$RECORD"
 		else
 			printf '%s has what was edited or could not be put back, and stays\n' "$BACKUP"
+			# What is left there is bound to no prefix.
+			sed -i '/^prefix /d' "$MANIFEST"
 		fi
 	fi
 	mapfile -t lines < <(printf '%s\n' "${lines[@]}" | grep '^dir ' | sort -r)

@@ -33,6 +33,15 @@ fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
     all
 }
 
+/// Fails with the paths by which a tree is not what it was.
+#[track_caller]
+fn same(root: &Path, before: &BTreeMap<String, (u32, Vec<u8>)>, what: &str) {
+    let now = tree(root);
+    let paths = now.keys().chain(before.keys());
+    let odd: Vec<_> = paths.filter(|p| now.get(*p) != before.get(*p)).collect();
+    assert!(odd.is_empty(), "{what}: {odd:?}");
+}
+
 fn write(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -81,7 +90,7 @@ fn round_trip(init: &str) {
         said.contains("would install") && said.contains("sbin/clusmgr, and keep what is there"),
         "{said}"
     );
-    assert_eq!(tree(root), before, "a dry run changes nothing");
+    same(root, &before, "a dry run changes nothing");
 
     let said = install(&words).ok();
     assert!(
@@ -111,12 +120,12 @@ fn round_trip(init: &str) {
         !said.contains("installed") && !said.contains("linked"),
         "{said}"
     );
-    assert_eq!(tree(root), after, "a second time changes nothing");
+    same(root, &after, "a second time changes nothing");
 
     install(&["--uninstall", "--destdir", at, "--dry-run"]).ok();
-    assert_eq!(tree(root), after, "a dry run changes nothing");
+    same(root, &after, "a dry run changes nothing");
     install(&["--uninstall", "--destdir", at]).ok();
-    assert_eq!(tree(root), before, "the undo leaves nothing behind");
+    same(root, &before, "the undo leaves nothing behind");
     let ran = install(&["--uninstall", "--destdir", at]);
     assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
 }
@@ -146,7 +155,7 @@ fn what_was_edited_since_is_kept_by_a_second_installation_and_by_the_undo() {
         said.contains("clusmgr.service: what was there is kept as"),
         "{said}"
     );
-    let backup = root.join("usr/share/clusmgr/install/backup");
+    let backup = root.join("var/lib/clusmgr-install/backup");
     let kept = |root: &Path| tree(root).values().any(|(_, bytes)| bytes == b"mine\n");
     assert!(kept(&backup));
     let said = install(&["--uninstall", "--destdir", at]).ok();
@@ -213,6 +222,31 @@ fn the_prefix_reaches_the_programs_named_in_units_and_script() {
         assert!(text.contains("/opt/x/sbin/clusmgr"), "{text}");
         assert!(!text.contains("/usr/sbin/clusmgr"), "{text}");
     }
+}
+
+#[test]
+fn a_second_prefix_is_refused_and_the_undo_needs_none() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let before = tree(root);
+    install(&["--destdir", at, "--prefix", "/opt/x"]).ok();
+    let after = tree(root);
+    for words in [
+        &["--destdir", at, "--prefix", "/usr"][..],
+        &["--destdir", at, "--prefix", "/usr", "--uninstall"],
+        &["--destdir", at, "--prefix", "/", "--dry-run"],
+    ] {
+        let ran = install(words);
+        assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+        assert!(ran.err.contains("with --prefix /opt/x: give"), "{ran:?}");
+        same(root, &after, "{words:?}");
+    }
+    // Without one, it is that which there is.
+    install(&["--destdir", at]).ok();
+    same(root, &after, "a second time");
+    install(&["--uninstall", "--destdir", at]).ok();
+    same(root, &before, "undone");
 }
 
 #[test]
