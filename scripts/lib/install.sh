@@ -279,19 +279,15 @@ install_default() {
 }
 
 install_systemd() {
-	local etc=/etc/systemd/system wants
+	local etc=/etc/systemd/system
 	put "$REPO/scripts/init/clusmgr.service" $etc/clusmgr.service 0644
-	# Every link by which the distribution's unit is started: the name is ours from now on.
-	for wants in "$DESTDIR$etc"/*.{wants,requires}/corosync.service; do
-		[[ -L $wants || -e $wants ]] || continue
-		[[ $(readlink -- "$wants") != $etc/corosync.service ]] || continue
-		drop "${wants#"$DESTDIR"}" "disable the distribution's corosync.service, as clusmgr starts corosync"
-	done
 	if [[ -e $DESTDIR/lib/systemd/system/corosync.service || -e $DESTDIR/usr/lib/systemd/system/corosync.service ]]; then
 		printf '%s/corosync.service takes the place of the distribution'\''s\n' "$etc"
 	fi
 	put "$REPO/scripts/init/corosync.service" $etc/corosync.service 0644
 	link $etc/clusmgr.service $etc/multi-user.target.wants/clusmgr.service "enable clusmgr"
+	# What else wants or requires corosync.service stays: by such a link the name counts, wherever it
+	# points, and the name is ours now.
 	link $etc/corosync.service $etc/multi-user.target.wants/corosync.service "enable ours"
 	reload_systemd
 }

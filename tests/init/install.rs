@@ -95,7 +95,7 @@ fn round_trip(init: &str) {
     let said = install(&words).ok();
     assert!(
         said.contains("sbin/clusmgr: what was there is kept as")
-            && said.contains("disable the distribution's"),
+            && said.contains("the distribution's"),
         "{said}"
     );
     let after = tree(root);
@@ -222,6 +222,29 @@ fn the_prefix_reaches_the_programs_named_in_units_and_script() {
         assert!(text.contains("/opt/x/sbin/clusmgr"), "{text}");
         assert!(!text.contains("/usr/sbin/clusmgr"), "{text}");
     }
+}
+
+#[test]
+fn what_others_require_of_corosync_stays() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let links = ["pacemaker.service.requires", "storage.target.wants"].map(|d| {
+        root.join("etc/systemd/system")
+            .join(d)
+            .join("corosync.service")
+    });
+    for link in &links {
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink("/lib/systemd/system/corosync.service", link).unwrap();
+    }
+    let before = tree(root);
+    install(&["--destdir", at, "--init", "systemd"]).ok();
+    for link in &links {
+        assert!(fs::symlink_metadata(link).is_ok(), "{link:?}");
+    }
+    install(&["--uninstall", "--destdir", at]).ok();
+    same(root, &before, "undone");
 }
 
 #[test]
