@@ -278,12 +278,38 @@ install_default() {
 	fi
 }
 
+# Drop-ins apply by the unit's name, to ours too: a Restart= or a Type= for the distribution's unit
+# makes it one that systemd refuses. Those that are there before ours is are kept aside; what a
+# package has is masked. Those that come later are meant for ours.
+set_drop_ins_aside() {
+	local etc=/etc/systemd/system/corosync.service.d file
+	for file in "$DESTDIR"{/run/systemd/system,/etc/systemd/system.control,/run/systemd/system.control}/corosync.service.d/*.conf; do
+		[[ ! -f $file ]] || say "$file applies to our corosync.service too: look whether it fits"
+	done
+	if noted "$DESTDIR/etc/systemd/system/corosync.service" >/dev/null; then
+		for file in "$DESTDIR$etc"/*.conf; do
+			[[ ! -f $file ]] || printf '%s applies to our corosync.service, and stays\n' "$file"
+		done
+	else
+		for file in "$DESTDIR$etc"/*.conf; do
+			[[ $(readlink -- "$file") == /dev/null ]] ||
+				drop "${file#"$DESTDIR"}" "set a drop-in aside that is for the distribution's corosync.service"
+		done
+	fi
+	for file in "$DESTDIR"{/usr,/usr/local,}/lib/systemd/system/corosync.service.d/*.conf; do
+		[[ -f $file ]] || continue
+		[[ ! -e $DESTDIR$etc/${file##*/} && ! -L $DESTDIR$etc/${file##*/} ]] || continue
+		link /dev/null "$etc/${file##*/}" "mask $file, which is for the distribution's corosync.service"
+	done
+}
+
 install_systemd() {
 	local etc=/etc/systemd/system
 	put "$REPO/scripts/init/clusmgr.service" $etc/clusmgr.service 0644
 	if [[ -e $DESTDIR/lib/systemd/system/corosync.service || -e $DESTDIR/usr/lib/systemd/system/corosync.service ]]; then
 		printf '%s/corosync.service takes the place of the distribution'\''s\n' "$etc"
 	fi
+	set_drop_ins_aside
 	put "$REPO/scripts/init/corosync.service" $etc/corosync.service 0644
 	link $etc/clusmgr.service $etc/multi-user.target.wants/clusmgr.service "enable clusmgr"
 	# What else wants or requires corosync.service stays: by such a link the name counts, wherever it

@@ -225,6 +225,40 @@ fn the_prefix_reaches_the_programs_named_in_units_and_script() {
 }
 
 #[test]
+fn drop_ins_for_the_distributions_corosync_do_not_reach_ours_and_come_back() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let words = ["--destdir", at, "--init", "systemd"];
+    let etc = root.join("etc/systemd/system/corosync.service.d");
+    for (file, text) in [
+        ("etc/systemd/system/corosync.service.d/a.conf", "mine"),
+        ("usr/lib/systemd/system/corosync.service.d/a.conf", "theirs"),
+        ("usr/lib/systemd/system/corosync.service.d/b.conf", "theirs"),
+    ] {
+        write(root, file, text);
+    }
+    let before = tree(root);
+    let said = install(&[&words[..], &["--dry-run"]].concat()).ok();
+    assert!(said.contains("would set a drop-in aside"), "{said}");
+    same(root, &before, "a dry run changes nothing");
+    install(&words).ok();
+    for name in ["a.conf", "b.conf"] {
+        let mask = fs::read_link(etc.join(name)).unwrap();
+        assert_eq!(mask, Path::new("/dev/null"), "{name}");
+    }
+    // One that comes later is meant for ours.
+    fs::write(etc.join("c.conf"), "for ours").unwrap();
+    let after = tree(root);
+    let said = install(&words).ok();
+    assert!(said.contains("c.conf applies to our"), "{said}");
+    same(root, &after, "a second time changes nothing");
+    fs::remove_file(etc.join("c.conf")).unwrap();
+    install(&["--uninstall", "--destdir", at]).ok();
+    same(root, &before, "undone");
+}
+
+#[test]
 fn what_others_require_of_corosync_stays() {
     let dir = machine();
     let root = dir.path();
