@@ -324,18 +324,44 @@ reload_systemd() {
 	systemctl daemon-reload || say "systemctl daemon-reload failed: run it by hand"
 }
 
+# Whether init starts by the scripts' headers, as Debian's does: links made by hand are not heeded.
+by_headers() {
+	[[ -z $DESTDIR ]] || return 1
+	command -v insserv >/dev/null || [[ -x /usr/lib/insserv/insserv ]]
+}
+
+# order_scripts defaults|remove: lets init find out what starts when.
+order_scripts() {
+	if command -v update-rc.d >/dev/null; then
+		set -- update-rc.d clusmgr "$1"
+	elif [[ $1 == defaults ]]; then
+		set -- insserv clusmgr
+	else
+		set -- insserv
+	fi
+	step "let init order its scripts anew: $*" || return 0
+	"$@" || say "$* failed: run it by hand"
+}
+
 install_sysv() {
 	put "$REPO/scripts/init/clusmgr" /etc/init.d/clusmgr 0755
 	local n link
-	if [[ -e $DESTDIR/etc/init.d/corosync ]]; then
-		for link in "$DESTDIR"/etc/rc[0-6S].d/[SK][0-9][0-9]corosync; do
-			[[ -L $link ]] || continue
-			drop "${link#"$DESTDIR"}" "disable the distribution's /etc/init.d/corosync, as clusmgr starts corosync"
-		done
+	# Ours provides `corosync`, which Pacemaker's script requires, and no two scripts may. The
+	# distribution's would start and stop corosync behind clusmgr's back besides.
+	for link in "$DESTDIR"/etc/rc[0-6S].d/[SK][0-9][0-9]corosync; do
+		[[ -L $link ]] || continue
+		drop "${link#"$DESTDIR"}" "disable the distribution's /etc/init.d/corosync, as clusmgr starts corosync"
+	done
+	drop /etc/init.d/corosync "set the distribution's script aside"
+	if by_headers; then
+		order_scripts defaults
+		return
 	fi
 	# Where corosync's links are: after the network, before what needs a cluster.
 	for n in 2 3 4 5; do link ../init.d/clusmgr "/etc/rc$n.d/S19clusmgr" "enable clusmgr"; done
 	for n in 0 1 6; do link ../init.d/clusmgr "/etc/rc$n.d/K81clusmgr" "enable clusmgr"; done
+	[[ -z $DESTDIR ]] ||
+		printf 'If the init of %s starts by dependencies (insserv, as Debian), run there: update-rc.d clusmgr defaults\n' "$DESTDIR"
 }
 
 install_all() {
@@ -421,8 +447,9 @@ install_undo() {
 	install_begin
 	refuse_while_running
 	[[ -f $MANIFEST ]] || die "nothing of ours is there: $MANIFEST does not exist (another --destdir?)"
-	local lines=() i
+	local lines=() before=() i
 	mapfile -t lines <"$MANIFEST"
+	before=("${lines[@]}")
 	# Directories last, the deepest first.
 	for ((i = ${#lines[@]} - 1; i >= 0; i--)); do [[ ${lines[i]} == dir\ * ]] || undo_line "${lines[i]}"; done
 	if [[ -z $DRY ]]; then
@@ -437,6 +464,7 @@ install_undo() {
 	mapfile -t lines < <(printf '%s\n' "${lines[@]}" | grep '^dir ' | sort -r)
 	for i in "${!lines[@]}"; do undo_line "${lines[i]}"; done
 	reload_systemd
+	[[ ${before[*]} != *" /etc/init.d/clusmgr"* ]] || ! by_headers || order_scripts remove
 	[[ -z $DRY ]] || return 0
 	printf 'What clusmgr keeps (%s/var/lib/clusmgr) stays, and so do corosync.conf and authkey.\n' "$DESTDIR"
 }

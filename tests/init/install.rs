@@ -111,6 +111,8 @@ fn round_trip(init: &str) {
         assert_eq!(after[link].1, b"/etc/systemd/system/corosync.service");
     } else {
         assert!(!after.contains_key("etc/rc2.d/S19corosync"));
+        // Two scripts of one service are refused by insserv.
+        assert!(!after.contains_key("etc/init.d/corosync"));
         assert_eq!(after["etc/rc2.d/S19clusmgr"].1, b"../init.d/clusmgr");
         assert_eq!(after["etc/init.d/clusmgr"].0 & 0o7777, 0o755);
     }
@@ -279,6 +281,40 @@ fn what_others_require_of_corosync_stays() {
     }
     install(&["--uninstall", "--destdir", at]).ok();
     same(root, &before, "undone");
+}
+
+#[test]
+fn an_init_that_goes_by_the_scripts_headers_is_asked_to_order_them() {
+    let header = fs::read_to_string(super::repo("scripts/init/clusmgr")).unwrap();
+    assert!(header.contains("# Provides:          clusmgr corosync\n"));
+    let lab = Lab::up("insserv", "1 --no-clusmgr --empty", &[]);
+    let node = lab.node(1);
+    // An /etc that can be written, with the distribution's script; and tools that tell what was asked.
+    node.sh(
+        "mkdir /tmp/etc /tmp/etc/init.d /tmp/etc/default /tmp/etc/rc2.d /tmp/tools && mount -n --bind /tmp/etc /etc \
+         && echo theirs >/etc/init.d/corosync && ln -s ../init.d/corosync /etc/rc2.d/S01corosync \
+         && printf '#!/bin/sh\\necho \"${0##*/} $*\" >>/tmp/asked\\n' >/tmp/tools/insserv \
+         && cp /tmp/tools/insserv /tmp/tools/update-rc.d && chmod 755 /tmp/tools/*",
+    )
+    .ok();
+    let script = super::repo("scripts/install");
+    let run = |words: &str| {
+        node.sh(&format!(
+            "rm -f /tmp/asked; PATH=/tmp/tools:$PATH CLUSMGR_BIN_DIR=/run/lab/bin {} --prefix /tmp/p {words} >/tmp/said \
+             && cat /tmp/asked",
+            script.display()
+        ))
+        .ok()
+    };
+    assert_eq!(run("--init sysv"), "update-rc.d clusmgr defaults\n");
+    let rest = node
+        .sh("cd /etc; ls -d init.d/* rc?.d/* 2>/dev/null")
+        .out
+        .replace('\n', " ");
+    assert_eq!(rest, "init.d/clusmgr ", "no links by hand");
+    assert_eq!(run("--uninstall"), "update-rc.d clusmgr remove\n");
+    let rest = node.sh("cd /etc; ls -d init.d/* rc?.d/*").ok();
+    assert_eq!(rest, "init.d/corosync\nrc2.d/S01corosync\n");
 }
 
 #[test]
