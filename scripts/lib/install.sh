@@ -3,6 +3,7 @@
 #
 # MANIFEST has a line for each change, written before it is made, so that a killed run can be undone.
 # A PATH in it begins below DESTDIR.
+#   prefix DIR           where the programs are
 #   dir PATH             made, to be removed if empty
 #   new SHA256 PATH      a file or link that was not there
 #   was N SHA256 PATH    one that was there: its original is BACKUP/N
@@ -11,10 +12,16 @@
 
 RECORD='' MANIFEST='' BACKUP=''
 
+# The record is one for all prefixes: the init files, which are not below any, belong to one of them.
 install_begin() {
-	RECORD=$DESTDIR$PREFIX/share/clusmgr/install
+	RECORD=$DESTDIR/var/lib/clusmgr-install
 	MANIFEST=$RECORD/manifest
 	BACKUP=$RECORD/backup
+	local had=''
+	[[ ! -f $MANIFEST ]] || had=$(sed -n '/^prefix /{s///p;q}' "$MANIFEST")
+	[[ -v PREFIX ]] || PREFIX=${had:-/usr} PREFIX=${PREFIX%/}
+	[[ -z $had || ${had%/} == "$PREFIX" ]] ||
+		die "clusmgr is installed with --prefix $had: give that, or first --uninstall"
 }
 
 # Says a step; true if it is to be done.
@@ -122,6 +129,7 @@ open_record() {
 	for dir in "${EARLY[@]}"; do
 		[[ $dir == "$RECORD"* ]] || printf 'dir %s\n' "${dir#"$DESTDIR"}" >>"$MANIFEST"
 	done
+	grep -q '^prefix ' "$MANIFEST" || printf 'prefix %s\n' "${PREFIX:-/}" >>"$MANIFEST"
 }
 
 # Keeps what is at a path, and gives its number.
@@ -270,20 +278,42 @@ install_default() {
 	fi
 }
 
-install_systemd() {
-	local etc=/etc/systemd/system wants
-	put "$REPO/scripts/init/clusmgr.service" $etc/clusmgr.service 0644
-	# Every link by which the distribution's unit is started: the name is ours from now on.
-	for wants in "$DESTDIR$etc"/*.{wants,requires}/corosync.service; do
-		[[ -L $wants || -e $wants ]] || continue
-		[[ $(readlink -- "$wants") != $etc/corosync.service ]] || continue
-		drop "${wants#"$DESTDIR"}" "disable the distribution's corosync.service, as clusmgr starts corosync"
+# Drop-ins apply by the unit's name, to ours too: a Restart= or a Type= for the distribution's unit
+# makes it one that systemd refuses. Those that are there before ours is are kept aside; what a
+# package has is masked. Those that come later are meant for ours.
+set_drop_ins_aside() {
+	local etc=/etc/systemd/system/corosync.service.d file
+	for file in "$DESTDIR"{/run/systemd/system,/etc/systemd/system.control,/run/systemd/system.control}/corosync.service.d/*.conf; do
+		[[ ! -f $file ]] || say "$file applies to our corosync.service too: look whether it fits"
 	done
+	if noted "$DESTDIR/etc/systemd/system/corosync.service" >/dev/null; then
+		for file in "$DESTDIR$etc"/*.conf; do
+			[[ ! -f $file ]] || printf '%s applies to our corosync.service, and stays\n' "$file"
+		done
+	else
+		for file in "$DESTDIR$etc"/*.conf; do
+			[[ $(readlink -- "$file") == /dev/null ]] ||
+				drop "${file#"$DESTDIR"}" "set a drop-in aside that is for the distribution's corosync.service"
+		done
+	fi
+	for file in "$DESTDIR"{/usr,/usr/local,}/lib/systemd/system/corosync.service.d/*.conf; do
+		[[ -f $file ]] || continue
+		[[ ! -e $DESTDIR$etc/${file##*/} && ! -L $DESTDIR$etc/${file##*/} ]] || continue
+		link /dev/null "$etc/${file##*/}" "mask $file, which is for the distribution's corosync.service"
+	done
+}
+
+install_systemd() {
+	local etc=/etc/systemd/system
+	put "$REPO/scripts/init/clusmgr.service" $etc/clusmgr.service 0644
 	if [[ -e $DESTDIR/lib/systemd/system/corosync.service || -e $DESTDIR/usr/lib/systemd/system/corosync.service ]]; then
 		printf '%s/corosync.service takes the place of the distribution'\''s\n' "$etc"
 	fi
+	set_drop_ins_aside
 	put "$REPO/scripts/init/corosync.service" $etc/corosync.service 0644
 	link $etc/clusmgr.service $etc/multi-user.target.wants/clusmgr.service "enable clusmgr"
+	# What else wants or requires corosync.service stays: by such a link the name counts, wherever it
+	# points, and the name is ours now.
 	link $etc/corosync.service $etc/multi-user.target.wants/corosync.service "enable ours"
 	reload_systemd
 }
@@ -294,18 +324,44 @@ reload_systemd() {
 	systemctl daemon-reload || say "systemctl daemon-reload failed: run it by hand"
 }
 
+# Whether init starts by the scripts' headers, as Debian's does: links made by hand are not heeded.
+by_headers() {
+	[[ -z $DESTDIR ]] || return 1
+	command -v insserv >/dev/null || [[ -x /usr/lib/insserv/insserv ]]
+}
+
+# order_scripts defaults|remove: lets init find out what starts when.
+order_scripts() {
+	if command -v update-rc.d >/dev/null; then
+		set -- update-rc.d clusmgr "$1"
+	elif [[ $1 == defaults ]]; then
+		set -- insserv clusmgr
+	else
+		set -- insserv
+	fi
+	step "let init order its scripts anew: $*" || return 0
+	"$@" || say "$* failed: run it by hand"
+}
+
 install_sysv() {
 	put "$REPO/scripts/init/clusmgr" /etc/init.d/clusmgr 0755
 	local n link
-	if [[ -e $DESTDIR/etc/init.d/corosync ]]; then
-		for link in "$DESTDIR"/etc/rc[0-6S].d/[SK][0-9][0-9]corosync; do
-			[[ -L $link ]] || continue
-			drop "${link#"$DESTDIR"}" "disable the distribution's /etc/init.d/corosync, as clusmgr starts corosync"
-		done
+	# Ours provides `corosync`, which Pacemaker's script requires, and no two scripts may. The
+	# distribution's would start and stop corosync behind clusmgr's back besides.
+	for link in "$DESTDIR"/etc/rc[0-6S].d/[SK][0-9][0-9]corosync; do
+		[[ -L $link ]] || continue
+		drop "${link#"$DESTDIR"}" "disable the distribution's /etc/init.d/corosync, as clusmgr starts corosync"
+	done
+	drop /etc/init.d/corosync "set the distribution's script aside"
+	if by_headers; then
+		order_scripts defaults
+		return
 	fi
 	# Where corosync's links are: after the network, before what needs a cluster.
 	for n in 2 3 4 5; do link ../init.d/clusmgr "/etc/rc$n.d/S19clusmgr" "enable clusmgr"; done
 	for n in 0 1 6; do link ../init.d/clusmgr "/etc/rc$n.d/K81clusmgr" "enable clusmgr"; done
+	[[ -z $DESTDIR ]] ||
+		printf 'If the init of %s starts by dependencies (insserv, as Debian), run there: update-rc.d clusmgr defaults\n' "$DESTDIR"
 }
 
 install_all() {
@@ -390,9 +446,10 @@ refuse_while_running() {
 install_undo() {
 	install_begin
 	refuse_while_running
-	[[ -f $MANIFEST ]] || die "nothing of ours is there: $MANIFEST does not exist (another --prefix or --destdir?)"
-	local lines=() i
+	[[ -f $MANIFEST ]] || die "nothing of ours is there: $MANIFEST does not exist (another --destdir?)"
+	local lines=() before=() i
 	mapfile -t lines <"$MANIFEST"
+	before=("${lines[@]}")
 	# Directories last, the deepest first.
 	for ((i = ${#lines[@]} - 1; i >= 0; i--)); do [[ ${lines[i]} == dir\ * ]] || undo_line "${lines[i]}"; done
 	if [[ -z $DRY ]]; then
@@ -400,11 +457,14 @@ install_undo() {
 			rm -rf -- "$RECORD"
 		else
 			printf '%s has what was edited or could not be put back, and stays\n' "$BACKUP"
+			# What is left there is bound to no prefix.
+			sed -i '/^prefix /d' "$MANIFEST"
 		fi
 	fi
 	mapfile -t lines < <(printf '%s\n' "${lines[@]}" | grep '^dir ' | sort -r)
 	for i in "${!lines[@]}"; do undo_line "${lines[i]}"; done
 	reload_systemd
+	[[ ${before[*]} != *" /etc/init.d/clusmgr"* ]] || ! by_headers || order_scripts remove
 	[[ -z $DRY ]] || return 0
 	printf 'What clusmgr keeps (%s/var/lib/clusmgr) stays, and so do corosync.conf and authkey.\n' "$DESTDIR"
 }

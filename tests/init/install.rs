@@ -33,6 +33,15 @@ fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
     all
 }
 
+/// Fails with the paths by which a tree is not what it was.
+#[track_caller]
+fn same(root: &Path, before: &BTreeMap<String, (u32, Vec<u8>)>, what: &str) {
+    let now = tree(root);
+    let paths = now.keys().chain(before.keys());
+    let odd: Vec<_> = paths.filter(|p| now.get(*p) != before.get(*p)).collect();
+    assert!(odd.is_empty(), "{what}: {odd:?}");
+}
+
 fn write(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -81,12 +90,12 @@ fn round_trip(init: &str) {
         said.contains("would install") && said.contains("sbin/clusmgr, and keep what is there"),
         "{said}"
     );
-    assert_eq!(tree(root), before, "a dry run changes nothing");
+    same(root, &before, "a dry run changes nothing");
 
     let said = install(&words).ok();
     assert!(
         said.contains("sbin/clusmgr: what was there is kept as")
-            && said.contains("disable the distribution's"),
+            && said.contains("the distribution's"),
         "{said}"
     );
     let after = tree(root);
@@ -102,6 +111,8 @@ fn round_trip(init: &str) {
         assert_eq!(after[link].1, b"/etc/systemd/system/corosync.service");
     } else {
         assert!(!after.contains_key("etc/rc2.d/S19corosync"));
+        // Two scripts of one service are refused by insserv.
+        assert!(!after.contains_key("etc/init.d/corosync"));
         assert_eq!(after["etc/rc2.d/S19clusmgr"].1, b"../init.d/clusmgr");
         assert_eq!(after["etc/init.d/clusmgr"].0 & 0o7777, 0o755);
     }
@@ -111,12 +122,12 @@ fn round_trip(init: &str) {
         !said.contains("installed") && !said.contains("linked"),
         "{said}"
     );
-    assert_eq!(tree(root), after, "a second time changes nothing");
+    same(root, &after, "a second time changes nothing");
 
     install(&["--uninstall", "--destdir", at, "--dry-run"]).ok();
-    assert_eq!(tree(root), after, "a dry run changes nothing");
+    same(root, &after, "a dry run changes nothing");
     install(&["--uninstall", "--destdir", at]).ok();
-    assert_eq!(tree(root), before, "the undo leaves nothing behind");
+    same(root, &before, "the undo leaves nothing behind");
     let ran = install(&["--uninstall", "--destdir", at]);
     assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
 }
@@ -146,7 +157,7 @@ fn what_was_edited_since_is_kept_by_a_second_installation_and_by_the_undo() {
         said.contains("clusmgr.service: what was there is kept as"),
         "{said}"
     );
-    let backup = root.join("usr/share/clusmgr/install/backup");
+    let backup = root.join("var/lib/clusmgr-install/backup");
     let kept = |root: &Path| tree(root).values().any(|(_, bytes)| bytes == b"mine\n");
     assert!(kept(&backup));
     let said = install(&["--uninstall", "--destdir", at]).ok();
@@ -213,6 +224,122 @@ fn the_prefix_reaches_the_programs_named_in_units_and_script() {
         assert!(text.contains("/opt/x/sbin/clusmgr"), "{text}");
         assert!(!text.contains("/usr/sbin/clusmgr"), "{text}");
     }
+}
+
+#[test]
+fn drop_ins_for_the_distributions_corosync_do_not_reach_ours_and_come_back() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let words = ["--destdir", at, "--init", "systemd"];
+    let etc = root.join("etc/systemd/system/corosync.service.d");
+    for (file, text) in [
+        ("etc/systemd/system/corosync.service.d/a.conf", "mine"),
+        ("usr/lib/systemd/system/corosync.service.d/a.conf", "theirs"),
+        ("usr/lib/systemd/system/corosync.service.d/b.conf", "theirs"),
+    ] {
+        write(root, file, text);
+    }
+    let before = tree(root);
+    let said = install(&[&words[..], &["--dry-run"]].concat()).ok();
+    assert!(said.contains("would set a drop-in aside"), "{said}");
+    same(root, &before, "a dry run changes nothing");
+    install(&words).ok();
+    for name in ["a.conf", "b.conf"] {
+        let mask = fs::read_link(etc.join(name)).unwrap();
+        assert_eq!(mask, Path::new("/dev/null"), "{name}");
+    }
+    // One that comes later is meant for ours.
+    fs::write(etc.join("c.conf"), "for ours").unwrap();
+    let after = tree(root);
+    let said = install(&words).ok();
+    assert!(said.contains("c.conf applies to our"), "{said}");
+    same(root, &after, "a second time changes nothing");
+    fs::remove_file(etc.join("c.conf")).unwrap();
+    install(&["--uninstall", "--destdir", at]).ok();
+    same(root, &before, "undone");
+}
+
+#[test]
+fn what_others_require_of_corosync_stays() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let links = ["pacemaker.service.requires", "storage.target.wants"].map(|d| {
+        root.join("etc/systemd/system")
+            .join(d)
+            .join("corosync.service")
+    });
+    for link in &links {
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink("/lib/systemd/system/corosync.service", link).unwrap();
+    }
+    let before = tree(root);
+    install(&["--destdir", at, "--init", "systemd"]).ok();
+    for link in &links {
+        assert!(fs::symlink_metadata(link).is_ok(), "{link:?}");
+    }
+    install(&["--uninstall", "--destdir", at]).ok();
+    same(root, &before, "undone");
+}
+
+#[test]
+fn an_init_that_goes_by_the_scripts_headers_is_asked_to_order_them() {
+    let header = fs::read_to_string(super::repo("scripts/init/clusmgr")).unwrap();
+    assert!(header.contains("# Provides:          clusmgr corosync\n"));
+    let lab = Lab::up("insserv", "1 --no-clusmgr --empty", &[]);
+    let node = lab.node(1);
+    // An /etc that can be written, with the distribution's script; and tools that tell what was asked.
+    node.sh(
+        "mkdir /tmp/etc /tmp/etc/init.d /tmp/etc/default /tmp/etc/rc2.d /tmp/tools && mount -n --bind /tmp/etc /etc \
+         && echo theirs >/etc/init.d/corosync && ln -s ../init.d/corosync /etc/rc2.d/S01corosync \
+         && printf '#!/bin/sh\\necho \"${0##*/} $*\" >>/tmp/asked\\n' >/tmp/tools/insserv \
+         && cp /tmp/tools/insserv /tmp/tools/update-rc.d && chmod 755 /tmp/tools/*",
+    )
+    .ok();
+    let script = super::repo("scripts/install");
+    let run = |words: &str| {
+        node.sh(&format!(
+            "rm -f /tmp/asked; PATH=/tmp/tools:$PATH CLUSMGR_BIN_DIR=/run/lab/bin {} --prefix /tmp/p {words} >/tmp/said \
+             && cat /tmp/asked",
+            script.display()
+        ))
+        .ok()
+    };
+    assert_eq!(run("--init sysv"), "update-rc.d clusmgr defaults\n");
+    let rest = node
+        .sh("cd /etc; ls -d init.d/* rc?.d/* 2>/dev/null")
+        .out
+        .replace('\n', " ");
+    assert_eq!(rest, "init.d/clusmgr ", "no links by hand");
+    assert_eq!(run("--uninstall"), "update-rc.d clusmgr remove\n");
+    let rest = node.sh("cd /etc; ls -d init.d/* rc?.d/*").ok();
+    assert_eq!(rest, "init.d/corosync\nrc2.d/S01corosync\n");
+}
+
+#[test]
+fn a_second_prefix_is_refused_and_the_undo_needs_none() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let before = tree(root);
+    install(&["--destdir", at, "--prefix", "/opt/x"]).ok();
+    let after = tree(root);
+    for words in [
+        &["--destdir", at, "--prefix", "/usr"][..],
+        &["--destdir", at, "--prefix", "/usr", "--uninstall"],
+        &["--destdir", at, "--prefix", "/", "--dry-run"],
+    ] {
+        let ran = install(words);
+        assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+        assert!(ran.err.contains("with --prefix /opt/x: give"), "{ran:?}");
+        same(root, &after, "{words:?}");
+    }
+    // Without one, it is that which there is.
+    install(&["--destdir", at]).ok();
+    same(root, &after, "a second time");
+    install(&["--uninstall", "--destdir", at]).ok();
+    same(root, &before, "undone");
 }
 
 #[test]

@@ -120,3 +120,32 @@ fn a_stop_outlasts_pacemakers_and_nocluster_keeps_both_units_down() {
         assert_eq!(condition, ["!nocluster"], "{name}");
     }
 }
+
+#[test]
+fn the_stand_in_reaches_a_socket_that_was_moved() {
+    let lab = Lab::up("moved", "1 --no-clusmgr", &[]);
+    let node = lab.node(1);
+    node.sh("clusmgr --socket /run/elsewhere --stable-after 1")
+        .ok();
+    let corosync = unit("corosync.service");
+    assert_eq!(
+        values(&corosync, "EnvironmentFile"),
+        ["-/etc/default/clusmgr"]
+    );
+    fs::write(
+        node.file("/tmp/default"),
+        "CLUSMGRCTL_OPTS=\"--socket /run/elsewhere\"\n",
+    )
+    .unwrap();
+    // systemd splits an unquoted $NAME into words, as sh does.
+    let run = |directive: &str| {
+        let line = values(&corosync, directive).pop().unwrap();
+        let line = line.replace("/usr/sbin/", "/run/lab/bin/");
+        node.sh(&format!(". /tmp/default; {line}")).ok()
+    };
+    run("ExecStop");
+    assert!(node.corosyncs().is_empty());
+    run("ExecStart");
+    assert_eq!(node.corosyncs().len(), 1);
+    node.end_daemon("TERM");
+}
