@@ -3,11 +3,11 @@
 # over /usr in its own mount namespace. Sourced, never run.
 # shellcheck shell=bash
 
-# runit: its runsv is what scripts/bench compares us with. systemd: its systemd-analyze verifies our units. strace: faults at a chosen system call
-SYSROOT_PACKAGES=(corosync nftables iproute2 iputils-ping procps runit systemd strace
+# runit: its runsv is what scripts/bench compares us with, and corosync-notifyd too. systemd: its systemd-analyze verifies our units. strace: faults at a chosen system call
+SYSROOT_PACKAGES=(corosync corosync-notifyd nftables iproute2 iputils-ping procps runit systemd strace
 	libcorosync-common-dev libcmap-dev libcpg-dev libquorum-dev libvotequorum-dev libcfg-dev libqb-dev)
 # One program for each of the packages, so that what is there is not fetched.
-SYSROOT_PROGRAMS=(corosync nft ip ping ps runsv systemd-analyze strace)
+SYSROOT_PROGRAMS=(corosync corosync-notifyd nft ip ping ps runsv systemd-analyze strace)
 # The same for the -dev packages: a test compares with them what the client of corosync's libraries says.
 SYSROOT_HEADERS=(corosync/{corotypes,cmap,cpg,quorum,votequorum,cfg}.h qb/qbhdb.h)
 
@@ -39,7 +39,7 @@ sysroot_ensure() {
 	sysroot_complete && return 0
 
 	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-		die "missing: ${missing% }, and there is no apt to fetch it with: install corosync, nftables, iproute2, iputils-ping, procps, runit, systemd and strace, and of corosync's libraries the -dev packages"
+		die "missing: ${missing% }, and there is no apt to fetch it with: install corosync, corosync-notifyd, nftables, iproute2, iputils-ping, procps, runit, systemd and strace, and of corosync's libraries the -dev packages"
 	mkdir -p "$TARGET" "$APT_DIR"
 	local lock
 	exec {lock}<"$APT_DIR"

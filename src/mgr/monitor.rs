@@ -150,6 +150,8 @@ impl Running {
     /// One round: look, take what came in, act, show.
     fn turn(&mut self) {
         self.it.waker.clear();
+        // First of all: who waits for them does not wait for a look at the process.
+        self.pass_events();
         let now = clock::now();
         self.check(now);
         for order in self.it.manager.take_orders() {

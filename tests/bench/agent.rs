@@ -2,6 +2,7 @@
 //! and answers each with one line. Both ends of it are in this file. The clock is the same in all
 //! namespaces, and whatever is timed begins and ends in here.
 
+use crate::cut::Witnesses;
 use clusmgr::sys::clock;
 use clusmgr::types::{Mono, Pid};
 use nix::sys::signal::{Signal, kill};
@@ -82,6 +83,7 @@ pub fn ask_all(agents: &mut [Agent], order: &str) -> Vec<String> {
 /// The agent itself.
 pub fn run() {
     let mut keeper = None;
+    let mut witnesses: Option<Witnesses> = None;
     for order in std::io::stdin().lines() {
         let answer = match order.unwrap().as_str() {
             "keep clusmgr" => {
@@ -100,6 +102,12 @@ pub fn run() {
             "kill" => keeper.as_ref().unwrap().kill_once(),
             "daemon" => daemon(),
             "usage" => usage(),
+            "witness" => {
+                witnesses = Some(Witnesses::call());
+                "ok".to_owned()
+            }
+            "gained" => witnesses.as_mut().unwrap().gained(),
+            "lost" => witnesses.as_mut().unwrap().lost(),
             other => panic!("no such order: {other}"),
         };
         println!("{answer}");
@@ -249,23 +257,37 @@ fn daemon() -> String {
     "ok".to_owned()
 }
 
-/// `ANONYMOUS_KIB SWITCHES RUN_NS THREADS` of the daemon.
+/// `ANONYMOUS_KIB SHARED_KIB MAPPED_KIB VOLUNTARY SWITCHES RUN_NS THREADS` of the daemon; shared and
+/// mapped are the rings in `/dev/shm` that corosync's libraries share with it.
 fn usage() -> String {
     let pid = clusmgr::sys::pidfile::owner(Path::new("/run/clusmgr/clusmgr.pid"));
     let Pid(pid) = pid.expect("a clusmgr runs");
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let anonymous = field(&rollup, "Anonymous:");
-    let (mut switches, mut run_ns, mut threads) = (0, 0, 0);
+    let (mut shared, mut mapped, mut is_ring) = (0, 0, false);
+    let smaps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    for line in smaps.lines() {
+        let name = line.split_ascii_whitespace().next().unwrap();
+        if !name.ends_with(':') {
+            is_ring = line.contains(" /dev/shm/");
+        } else if is_ring && name == "Rss:" {
+            shared += field(line, name);
+        } else if is_ring && name == "Size:" {
+            mapped += field(line, name);
+        }
+    }
+    let (mut voluntary, mut switches, mut run_ns, mut threads) = (0, 0, 0, 0);
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
         let task = task.unwrap().path();
         let status = fs::read_to_string(task.join("status")).unwrap();
-        switches += field(&status, "voluntary_ctxt_switches:");
+        voluntary += field(&status, "voluntary_ctxt_switches:");
         switches += field(&status, "nonvoluntary_ctxt_switches:");
         let sched = fs::read_to_string(task.join("schedstat")).unwrap();
         run_ns += sched.split(' ').next().unwrap().parse::<u64>().unwrap();
         threads += 1;
     }
-    format!("{anonymous} {switches} {run_ns} {threads}")
+    switches += voluntary;
+    format!("{anonymous} {shared} {mapped} {voluntary} {switches} {run_ns} {threads}")
 }
 
 fn field(text: &str, name: &str) -> u64 {
@@ -279,6 +301,9 @@ fn field(text: &str, name: &str) -> u64 {
 pub struct Usage {
     pub at: Mono,
     pub anonymous_kib: u32,
+    pub shared_kib: u32,
+    pub mapped_kib: u32,
+    pub voluntary: u32,
     pub switches: u32,
     pub run: Duration,
     pub threads: u32,
@@ -287,13 +312,25 @@ pub struct Usage {
 impl Usage {
     pub fn parse(text: &str) -> Usage {
         let numbers: Vec<u64> = text.split(' ').map(|n| n.parse().unwrap()).collect();
-        let [anonymous, switches, run_ns, threads] = numbers[..] else {
-            panic!("not four numbers: {text}");
+        let [
+            anonymous,
+            shared,
+            mapped,
+            voluntary,
+            switches,
+            run_ns,
+            threads,
+        ] = numbers[..]
+        else {
+            panic!("not seven numbers: {text}");
         };
         let small = |n: u64| u32::try_from(n).unwrap();
         Usage {
             at: clock::now(),
             anonymous_kib: small(anonymous),
+            shared_kib: small(shared),
+            mapped_kib: small(mapped),
+            voluntary: small(voluntary),
             switches: small(switches),
             run: Duration::from_nanos(run_ns),
             threads: small(threads),

@@ -2,8 +2,10 @@
 //! with the target beside. It measures only when it is given a part by name.
 //!
 //! ```text
-//! bench restart | proc | config     in a node of a lab
-//! bench ring | idle LAB_SCRIPT DIR  outside: with an agent in each of three nodes
+//! bench restart | proc | config | events | status | notify
+//!                                   in a node of a lab
+//! bench ring | idle | cut LAB_SCRIPT DIR
+//!                                   outside: with an agent in each of three nodes
 //! bench agent                       in a node: obeys lines on standard input
 //! ```
 
@@ -12,11 +14,15 @@
 mod agent;
 mod child;
 mod config;
+mod cut;
+mod events;
 mod idle;
+mod notify;
 mod proc;
 mod restart;
 mod ring;
 mod stats;
+mod status;
 
 use std::process::ExitCode;
 
@@ -32,6 +38,10 @@ fn main() -> ExitCode {
         ["restart"] => restart::run(),
         ["proc"] => proc::run(),
         ["config"] => config::run(),
+        ["events"] => events::run(),
+        ["status"] => status::run(),
+        ["notify"] => notify::run(),
+        ["cut", lab, dir] => cut::run(lab, dir),
         ["ring", lab, dir] => ring::run(lab, dir),
         ["idle", lab, dir] => idle::run(lab, dir),
         ["agent"] => agent::run(),

@@ -12,8 +12,19 @@ impl Samples {
         self.0.insert(at, value);
     }
 
+    /// Of many, in any order.
+    pub fn of(mut values: Vec<f64>) -> Samples {
+        values.sort_unstable_by(f64::total_cmp);
+        Samples(values)
+    }
+
     pub fn push_ms(&mut self, time: Duration) {
         self.push(time.as_secs_f64() * 1e3);
+    }
+
+    /// How many are not above a value.
+    pub fn within(&self, most: f64) -> usize {
+        self.0.partition_point(|v| *v <= most)
     }
 
     pub fn len(&self) -> usize {
@@ -68,8 +79,8 @@ impl<'a> Row<'a> {
 pub fn table(title: &str, unit: &str, rows: &[Row<'_>]) {
     println!("\n{title} ({unit})");
     println!(
-        "  {:<34} {:>4} {:>9} {:>9} {:>9} {:>9} {:>9}   target",
-        "", "n", "min", "p25", "median", "p75", "max"
+        "  {:<34} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}   target",
+        "", "n", "min", "p25", "median", "p75", "p99", "max"
     );
     for row in rows {
         let s = row.samples;
@@ -79,13 +90,14 @@ pub fn table(title: &str, unit: &str, rows: &[Row<'_>]) {
             None => "",
         };
         println!(
-            "  {:<34} {:>4} {:>9.3} {:>9.3} {:>9.3} {:>9.3} {:>9.3}   {}{verdict}",
+            "  {:<34} {:>6} {:>9.3} {:>9.3} {:>9.3} {:>9.3} {:>9.3} {:>9.3}   {}{verdict}",
             row.what,
             s.len(),
             s.percentile(0),
             s.percentile(25),
             s.median(),
             s.percentile(75),
+            s.percentile(99),
             s.percentile(100),
             row.target,
         );

@@ -1,6 +1,7 @@
 //! The connections of `cm-watch` to a running corosync, and what it reads through them.
 
 use super::beat::Beat;
+use super::keys::{LINKS, MEMBERS, key, link_of, member_of};
 use super::links::Id;
 use crate::driver::corosync::tools::Cmap as Values;
 use crate::sys::corosync::cmap::{Change, Cmap, Map, Track, TrackId};
@@ -21,8 +22,6 @@ const SECTIONS: [&str; 5] = ["quorum.", "logging.", "nodelist.", "system.", "uid
 const NOT_FOLLOWED: [&str; 2] = ["resources.", "totem."];
 /// What corosync makes of `totem`; followed in its stead.
 const TOTEM: &str = "runtime.config.";
-const MEMBERS: &str = "runtime.members.";
-const LINKS: &str = "stats.knet.";
 const PAUSES: &str = "stats.schedmiss.";
 /// The newest pause that corosync noticed.
 const PAUSE_AT: &str = "stats.schedmiss.0.timestamp";
@@ -54,8 +53,10 @@ pub(super) struct News {
     pub(super) quorum: Vec<Notice>,
     /// Votes or expected votes.
     pub(super) votes: bool,
-    /// What the members told of themselves.
+    /// All that the members told of themselves is to be read.
     pub(super) members: bool,
+    /// A member told something of itself, and which configuration version if it was that.
+    pub(super) told: Vec<(NodeId, Option<ConfigVersion>)>,
     /// A reload began or ended.
     pub(super) reload: bool,
     /// The configuration.
@@ -158,7 +159,7 @@ impl Client {
         };
         for change in go_on(self.config.dispatch())? {
             match change.key.as_str() {
-                key if key.starts_with(MEMBERS) => news.members = true,
+                key if key.starts_with(MEMBERS) => news.told.extend(member_of(&change)),
                 key if key.starts_with("config.") => news.reload = true,
                 _ => news.config = true,
             }
@@ -416,25 +417,6 @@ const VALUE: Track = Track {
     prefix: false,
 };
 
-/// A group of this node's own, so that nobody else is woken by it.
-fn group(local: NodeId) -> String {
-    format!("clusmgr.self.{local}")
-}
-
-fn key((node, link): Id, what: &str) -> String {
-    format!("{LINKS}node{node}.link{link}.{what}")
-}
-
-/// `stats.knet.nodeN.linkM.…`
-fn link_of(key: &str) -> Option<Id> {
-    let (node, rest) = key
-        .strip_prefix(LINKS)?
-        .strip_prefix("node")?
-        .split_once(".link")?;
-    let (link, _) = rest.split_once('.')?;
-    Some((NodeId(node.parse().ok()?), link.parse().ok()?))
-}
-
 /// Whether corosync is only about to be there, or about to be gone.
 pub(super) fn passes(e: CsError) -> bool {
     e == CsError::TRY_AGAIN || e == CsError::LIBRARY
@@ -448,23 +430,7 @@ fn go_on<T>(taken: CsResult<Vec<T>>) -> CsResult<Vec<T>> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_is_read_from_its_key() {
-        assert_eq!(
-            link_of("stats.knet.node12.link7.connected"),
-            Some((NodeId(12), 7))
-        );
-        for other in [
-            "stats.knet.handle.rx",
-            "stats.knet.nodex.link0.mtu",
-            "stats.knet.node1",
-            "stats.knet.node1.link300.mtu",
-        ] {
-            assert_eq!(link_of(other), None, "{other}");
-        }
-    }
+/// A group of this node's own, so that nobody else is woken by it.
+fn group(local: NodeId) -> String {
+    format!("clusmgr.self.{local}")
 }

@@ -345,11 +345,13 @@ impl Watching {
         news: &News,
         notes: &mut Vec<Note>,
     ) -> CsResult<()> {
+        let mut told = news.told.clone();
         if news.members {
-            for (id, version) in client.versions()? {
-                self.members.seen.insert(id);
-                notes.extend(version.and_then(|v| self.members.version(id, v)));
-            }
+            told = client.versions()?.into_iter().collect();
+        }
+        for (id, version) in told {
+            self.members.seen.insert(id);
+            notes.extend(version.and_then(|v| self.members.version(id, v)));
         }
         if news.votes {
             self.parts.own = client.votes(client.local)?;
