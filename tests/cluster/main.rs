@@ -1,0 +1,8 @@
+//! A node knows its cluster: what clusmgr makes of what happens to real nodes with a real corosync.
+
+#![allow(clippy::unwrap_used)]
+
+mod bed;
+#[path = "../common/mod.rs"]
+mod common;
+mod liveness;
