@@ -193,7 +193,6 @@ fn a_corosync_that_waits_for_ever_in_a_write_is_hung_though_nobody_stopped_it() 
     let perms = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(n1.file("/tmp/wrapper"), perms).unwrap();
     n1.sh("mkfifo /tmp/fifo").ok();
-    n1.edit_conf(|t| t.replace("to_stderr: no", "to_stderr: yes"));
     n1.start_daemon(&flags);
     let pid = formed(&lab, 1)[0];
     let seq = n1.latest();

@@ -5,4 +5,6 @@
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;
+mod links;
 mod liveness;
+mod quorum;
