@@ -1,0 +1,10 @@
+//! A node knows its cluster: what clusmgr makes of what happens to real nodes with a real corosync.
+
+#![allow(clippy::unwrap_used)]
+
+mod bed;
+#[path = "../common/mod.rs"]
+mod common;
+mod links;
+mod liveness;
+mod quorum;
