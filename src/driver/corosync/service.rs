@@ -6,7 +6,7 @@ use super::process::{Look, Process, look_within};
 use super::proof;
 use super::shm::Remains;
 use super::watch::Unanswered;
-use crate::driver::{Check, Hang, How, Run, Service, StartError, StartFailure};
+use crate::driver::{Check, Hang, How, READY_TIMEOUT, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::paths;
@@ -335,13 +335,14 @@ impl Service for CorosyncService {
                 let most = limit.map_or(Duration::MAX, |l| look_within(l, true) * 2);
                 self.unanswered = self.unanswered.again(call, traced, now, most);
                 let time = self.unanswered.time();
-                if check.hung.is_none() && limit.is_some_and(|l| time >= l) {
+                let counts = self.sys.watch.answered() || now.since(process.since) >= READY_TIMEOUT;
+                if counts && check.hung.is_none() && limit.is_some_and(|l| time >= l) {
                     process.hangs();
                     check.hung = Some(Hang::Unanswered(time));
                 }
                 if process.ready {
                     self.sys.clear_degraded("not-ready");
-                } else if now.since(process.since) >= crate::driver::READY_TIMEOUT {
+                } else if now.since(process.since) >= READY_TIMEOUT {
                     let text = "corosync lives but has not said READY=1; see its output";
                     self.sys.set_degraded("not-ready", text);
                 }

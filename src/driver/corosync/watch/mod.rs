@@ -46,6 +46,8 @@ pub(super) struct Watch {
     waker: Waker,
     /// See [`Beat`].
     pub(super) beat: Beat,
+    /// The corosync of now has served this thread once.
+    answered: AtomicBool,
     ends: AtomicBool,
 }
 
@@ -67,6 +69,7 @@ impl Watch {
             order: Mutex::default(),
             waker: Waker::new()?,
             beat: Beat::default(),
+            answered: AtomicBool::new(false),
             ends: AtomicBool::new(false),
         })
     }
@@ -77,6 +80,7 @@ impl Watch {
         order.count += 1;
         order.looked = true;
         let number = order.count;
+        self.answered.store(false, Ordering::Relaxed);
         order.target = run.map(|(pid, adopted)| Target {
             pid,
             adopted,
@@ -84,6 +88,12 @@ impl Watch {
         });
         drop(order);
         self.waker.wake();
+    }
+
+    /// Whether the corosync of now has ever served this thread. Until it has formed its first ring it
+    /// lets every client wait, and that may take longer than a hang.
+    pub(super) fn answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// The thread is to end.

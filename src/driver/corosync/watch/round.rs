@@ -18,6 +18,7 @@ use crate::sys::ready;
 use crate::types::Mono;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often a message goes round to this node itself.
@@ -228,6 +229,7 @@ impl Watching {
         for reason in ["no-access", "no-answer"] {
             self.sys.clear_degraded(reason);
         }
+        self.sys.watch.answered.store(true, Ordering::Relaxed);
         self.members.local = Some(client.local);
         if self.away.is_some() {
             self.away = Some(now.plus(FIRST_STATE));
