@@ -199,3 +199,35 @@ fn what_is_wrong_in_the_defaults_is_said_before_anything_is_done() {
     assert_eq!(script.node.status()["node"]["name"], "*");
     script.gives("stop", 0, "ended");
 }
+
+#[test]
+fn two_verbs_at_once_come_one_after_the_other() {
+    let lab = Lab::up("script-lock", "1 --no-clusmgr --empty", &[]);
+    let script = Script::new(&lab);
+    let node = &script.node;
+    script.gives("start", 0, "started (pid");
+    // The daemon has no lock of the script that started it.
+    node.sh("flock -n /run/clusmgr-init.lock true").ok();
+    // Whoever holds the lock is waited for.
+    node.sh("setsid flock /run/clusmgr-init.lock sleep 2 >/dev/null 2>&1 & sleep 0.5")
+        .ok();
+    let began = std::time::Instant::now();
+    script.gives("status", 0, "runs");
+    assert!(began.elapsed().as_millis() < 1000, "status waits for none");
+    script.gives("stop", 0, "ended");
+    assert!(began.elapsed().as_millis() > 1000, "{:?}", began.elapsed());
+    // A stop after an upgrade began ends what the upgrade started.
+    for _ in 0..3 {
+        script.gives("start", 0, "started (pid");
+        let line = "export CLUSMGR_DEFAULTS=/tmp/default; \
+                    /tmp/clusmgr-init upgrade & sleep 0.05; /tmp/clusmgr-init stop; wait";
+        node.sh(line).ok();
+        script.gives("status", 3, "does not run");
+    }
+    // One that does not end is told of.
+    node.sh("echo STOP_WAIT=0 >>/tmp/default; mkdir /tmp/tools; \
+             printf '#!/bin/sh\nexit 1\n' >/tmp/tools/flock; chmod 755 /tmp/tools/flock; \
+             sed -i 's|^PATH=|PATH=/tmp/tools:|' /tmp/clusmgr-init")
+        .ok();
+    script.gives("stop", 1, "is at work");
+}
