@@ -8,17 +8,31 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
-pub const CONF: &str = "/etc/corosync/corosync.conf";
-
-/// Nodes without clusmgr, whose corosync.conf is then edited; clusmgr starts with these flags.
+/// Nodes on so many links without clusmgr, whose corosync.conf is then edited; clusmgr starts with
+/// these flags.
 #[track_caller]
-pub fn up_edited(name: &str, nodes: u32, flags: &[&str], edit: impl Fn(&str) -> String) -> Lab {
-    let lab = Lab::up(name, &format!("{nodes} --no-clusmgr"), &[]);
+pub fn up_edited(
+    name: &str,
+    (nodes, links): (u32, u32),
+    flags: &[&str],
+    edit: impl Fn(&str) -> String,
+) -> Lab {
+    let lab = Lab::up(name, &format!("{nodes} --links {links} --no-clusmgr"), &[]);
     for k in 1..=nodes {
         lab.node(k).edit_conf(&edit);
         lab.node(k).start_daemon(flags);
     }
     lab
+}
+
+/// Another token time-out than the lab's. A long one is not lost, nor are the links, when this machine
+/// has a lot to do.
+pub fn token(ms: u64) -> impl Fn(&str) -> String {
+    move |text: &str| {
+        let edited = text.replace("token: 1000\n", &format!("token: {ms}\n"));
+        assert_ne!(edited, text, "{text}");
+        edited
+    }
 }
 
 /// Waits until each of the first nodes is well, with all of them as members and all links up; gives
@@ -67,12 +81,7 @@ pub fn of_kinds(node: &Node<'_>, seq: u64, kinds: &[&str]) -> Vec<Value> {
 
 /// Waits for the first event of a kind after a number that is as wanted.
 #[track_caller]
-pub fn wait_after(
-    node: &Node<'_>,
-    seq: u64,
-    kind: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> Value {
+pub fn wait_after(node: &Node<'_>, seq: u64, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     until(&format!("{}: {kind}", node.name), LONG, || {
         of_kinds(node, seq, &[kind]).into_iter().find(|e| wanted(e))
     })
@@ -123,8 +132,9 @@ impl Follower {
 
     /// Reads on until an event is as wanted; gives all that came, the wanted one last.
     #[track_caller]
-    pub fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let deadline = Instant::now() + LONG;
+    pub fn until(&self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Vec<Value> {
+        // What is told last takes a minute by itself.
+        let deadline = Instant::now() + 2 * LONG;
         let mut all = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

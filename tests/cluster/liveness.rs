@@ -1,6 +1,6 @@
 //! A corosync that hangs is replaced; one that merely waits for its ring never is.
 
-use crate::bed::{formed, kinds, none_of, of_kinds, up_edited, wait_after};
+use crate::bed::{formed, kinds, none_of, of_kinds, token, up_edited, wait_after};
 use crate::common::{LONG, Lab, Node, degraded, stays, until};
 use nix::sys::ptrace;
 use nix::sys::wait::waitpid;
@@ -16,14 +16,6 @@ const ACTED: [&str; 5] = [
     "service.stopping",
     "service.starting",
 ];
-
-fn token(ms: u64) -> impl Fn(&str) -> String {
-    move |text: &str| {
-        let edited = text.replace("token: 1000\n", &format!("token: {ms}\n"));
-        assert_ne!(edited, text, "{text}");
-        edited
-    }
-}
 
 /// The whole machine dies at once.
 fn power_off(node: &Node<'_>, pid: i64) {
@@ -58,7 +50,7 @@ fn a_peer_dies(lab: &Lab, silence: Duration, dies: impl Fn(i64)) {
 #[test]
 fn a_peers_death_at_token_3000_costs_no_survivor_its_corosync() {
     let flags = ["--hang-timeout", "2", "--poll-interval", "0.2"];
-    let lab = up_edited("peer-3000", 3, &flags, token(3000));
+    let lab = up_edited("peer-3000", (3, 1), &flags, token(3000));
     a_peer_dies(&lab, Duration::from_secs(10), |pid| {
         power_off(&lab.node(3), pid);
     });
@@ -67,7 +59,7 @@ fn a_peers_death_at_token_3000_costs_no_survivor_its_corosync() {
 #[test]
 fn a_peer_that_is_cut_off_at_token_10000_costs_no_survivor_its_corosync() {
     let flags = ["--hang-timeout", "2", "--poll-interval", "0.2"];
-    let lab = up_edited("peer-10000", 3, &flags, token(10_000));
+    let lab = up_edited("peer-10000", (3, 1), &flags, token(10_000));
     a_peer_dies(&lab, Duration::from_secs(26), |_| {
         lab.verb(&["cut", "n3"]).ok();
     });
@@ -187,8 +179,7 @@ fn a_corosync_that_waits_for_ever_in_a_write_is_hung_though_nobody_stopped_it() 
     ];
     let lab = Lab::up("hang-write", "1 --no-clusmgr", &[]);
     let n1 = lab.node(1);
-    let wrapper =
-        "#!/bin/bash\nexec 2<>/tmp/fifo\nexec $(type -P /usr/sbin/corosync /sbin/corosync | head -1) \"$@\"\n";
+    let wrapper = "#!/bin/bash\nexec 2<>/tmp/fifo\nexec $(type -P /usr/sbin/corosync /sbin/corosync | head -1) \"$@\"\n";
     n1.put("/tmp/wrapper", wrapper);
     let perms = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(n1.file("/tmp/wrapper"), perms).unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod away;
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,8 +1,6 @@
 //! Quorum, rings and members, as `status` shows them and as they are told.
 
-use crate::bed::{
-    Follower, formed, in_state, kinds, members, none_of, of_kinds, wait_after, well,
-};
+use crate::bed::{Follower, formed, in_state, kinds, members, none_of, of_kinds, wait_after, well};
 use crate::common::{Lab, Node, until};
 use serde_json::{Value, json};
 
@@ -69,7 +67,9 @@ fn a_cut_and_a_fast_restart_are_seen_by_all_and_told_in_order() {
     assert!(lost.clone().all(|e| e["severity"] == "crit"));
     assert_eq!(lost.count(), 1, "{told:#?}");
     let left = told.iter().filter(|e| gone(e));
-    let mut left: Vec<_> = left.map(|e| e["fields"]["nodeid"].as_u64().unwrap()).collect();
+    let mut left: Vec<_> = left
+        .map(|e| e["fields"]["nodeid"].as_u64().unwrap())
+        .collect();
     left.sort_unstable();
     assert_eq!(left, [1, 2]);
 
