@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 /// Every path below a directory: mode, and a file's bytes or a link's target.
 fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
@@ -315,6 +316,61 @@ fn an_init_that_goes_by_the_scripts_headers_is_asked_to_order_them() {
     assert_eq!(run("--uninstall"), "update-rc.d clusmgr remove\n");
     let rest = node.sh("cd /etc; ls -d init.d/* rc?.d/*").ok();
     assert_eq!(rest, "init.d/corosync\nrc2.d/S01corosync\n");
+}
+
+/// Runs `scripts/install` and kills it before its command number `at`, if it has as many; its code.
+fn killed(words: &[&str], at: u32) -> Option<i32> {
+    let dir = tempfile::tempdir().unwrap();
+    let env = dir.path().join("env");
+    let text = format!("set -T\ntrap '((++COUNT != {at})) || kill -9 $$' DEBUG\n");
+    fs::write(&env, text).unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_clusmgr")).parent().unwrap();
+    let ran = Command::new(super::repo("scripts/install"))
+        .args(words)
+        .env("CLUSMGR_BIN_DIR", bin)
+        .env("BASH_ENV", &env)
+        .output()
+        .unwrap();
+    ran.status.code()
+}
+
+#[test]
+fn killed_anywhere_an_installation_and_an_undo_are_undone_all_the_same() {
+    // As many moments as there is patience for.
+    const STEP: usize = 197;
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let words = ["--destdir", at, "--init", "sysv"];
+    let undo = ["--uninstall", "--destdir", at];
+    let before = tree(root);
+    for (what, victim) in [("installation", &words[..]), ("undo", &undo[..])] {
+        for n in (1..).step_by(STEP) {
+            if what == "undo" {
+                install(&words).ok();
+            }
+            let ended = killed(victim, n);
+            if root.join("var/lib/clusmgr-install/manifest").exists() {
+                install(&undo).ok();
+            }
+            // Empty directories of the record may be left by one that had just begun, or nearly done.
+            let mut after = tree(root);
+            after.retain(|path, _| before.contains_key(path) || !path.starts_with("var"));
+            let odd: Vec<_> = after
+                .keys()
+                .filter(|p| after[*p] != *before.get(*p).unwrap_or(&(0, Vec::new())))
+                .collect();
+            assert!(
+                odd.is_empty() && after.len() == before.len(),
+                "{what} killed at {n}: {odd:?}"
+            );
+            if ended == Some(0) {
+                assert!(n > 300, "{what} has {n} commands");
+                break;
+            }
+            assert_eq!(ended, None, "{what} killed at {n}");
+        }
+    }
 }
 
 #[test]
