@@ -200,7 +200,11 @@ put() {
 	if [[ -n $DRY ]]; then
 		if [[ -e $path || -L $path ]]; then
 			cmp -s <(cooked "$1" 2>/dev/null) "$path" && printf '%s is there already\n' "$path" && return 0
-			printf 'would install %s, and keep what is there\n' "$path"
+			if ours "$(noted "$path")" "$path"; then
+				printf 'would install %s, in place of an earlier one of ours\n' "$path"
+			else
+				printf 'would install %s, and keep what is there\n' "$path"
+			fi
 		else
 			printf 'would install %s\n' "$path"
 		fi
@@ -271,15 +275,6 @@ install_papers() {
 		[[ -f $page ]] || continue
 		put "$page" "$PREFIX/share/man/man${page##*.}/${page##*/}" 0644
 	done
-	local words
-	[[ -x $BIN/clusmgrctl ]] || return 0
-	if words=$("$BIN/clusmgrctl" completion bash 2>/dev/null) && [[ -n $words ]]; then
-		local file
-		file=$(mktemp)
-		printf '%s\n' "$words" >"$file"
-		put "$file" "$PREFIX/share/bash-completion/completions/clusmgrctl" 0644
-		rm -f -- "$file"
-	fi
 }
 
 which_init() {
@@ -295,7 +290,7 @@ which_init() {
 }
 
 install_default() {
-	if [[ -e $DESTDIR/etc/default/clusmgr ]]; then
+	if [[ -e $DESTDIR/etc/default/clusmgr || -L $DESTDIR/etc/default/clusmgr ]]; then
 		printf '%s is there already, and stays as it is\n' "$DESTDIR/etc/default/clusmgr"
 	else
 		put "$REPO/scripts/init/default" /etc/default/clusmgr 0644

@@ -374,6 +374,47 @@ fn killed_anywhere_an_installation_and_an_undo_are_undone_all_the_same() {
 }
 
 #[test]
+fn a_link_to_nowhere_in_place_of_the_defaults_stays_and_a_dry_run_knows_what_is_ours() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let defaults = root.join("etc/default/clusmgr");
+    fs::create_dir_all(defaults.parent().unwrap()).unwrap();
+    symlink("/not/mounted/yet", &defaults).unwrap();
+    let said = install(&["--destdir", at]).ok();
+    assert!(said.contains("default/clusmgr is there already"), "{said}");
+    assert!(fs::symlink_metadata(&defaults).unwrap().is_symlink());
+    // An earlier one of ours, as the manifest has it.
+    let unit = root.join("etc/systemd/system/clusmgr.service");
+    let manifest = root.join("var/lib/clusmgr-install/manifest");
+    fs::write(&unit, "an earlier one").unwrap();
+    let sum = "82ce32134b57d937a51243b15d5af336c10d32eab05c601e21ff20e62522c197";
+    let text = fs::read_to_string(&manifest).unwrap();
+    let lines: Vec<String> = text
+        .lines()
+        .map(|l| {
+            if l.ends_with("/clusmgr.service") && l.starts_with("new ") && !l.contains(".wants") {
+                format!("new {sum} /etc/systemd/system/clusmgr.service")
+            } else {
+                l.to_owned()
+            }
+        })
+        .collect();
+    fs::write(&manifest, lines.join("\n") + "\n").unwrap();
+    let said = install(&["--destdir", at, "--dry-run"]).ok();
+    assert!(
+        said.contains("clusmgr.service, in place of an earlier one"),
+        "{said}"
+    );
+    fs::write(&unit, "edited").unwrap();
+    let said = install(&["--destdir", at, "--dry-run"]).ok();
+    assert!(
+        said.contains("clusmgr.service, and keep what is there"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_second_prefix_is_refused_and_the_undo_needs_none() {
     let dir = machine();
     let root = dir.path();
