@@ -275,6 +275,13 @@ install_papers() {
 		[[ -f $page ]] || continue
 		put "$page" "$PREFIX/share/man/man${page##*.}/${page##*/}" 0644
 	done
+	[[ -x $BIN/clusmgrctl ]] || return 0
+	local words
+	words=$(mktemp) || die "cannot make a file in ${TMPDIR:-/tmp}"
+	if "$BIN/clusmgrctl" completion bash >"$words"; then
+		put "$words" "$PREFIX/share/bash-completion/completions/clusmgrctl" 0644
+	fi
+	rm -f -- "$words"
 }
 
 which_init() {

@@ -107,6 +107,8 @@ fn round_trip(init: &str) {
     assert_eq!(after["usr/sbin/clusmgrctl"].0 & 0o7777, 0o755);
     assert!(after.contains_key("etc/default/clusmgr"));
     assert!(after.contains_key("usr/share/man/man8/clusmgrctl.8"));
+    let completion = &after["usr/share/bash-completion/completions/clusmgrctl"].1;
+    assert!(String::from_utf8_lossy(completion).contains("fingerprint"));
     if init == "systemd" {
         let link = "etc/systemd/system/multi-user.target.wants/corosync.service";
         assert_eq!(after[link].1, b"/etc/systemd/system/corosync.service");
