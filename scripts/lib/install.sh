@@ -8,7 +8,8 @@
 #   new SHA256 PATH      a file or link that was not there
 #   was N SHA256 PATH    one that was there: its original is BACKUP/N
 #   gone N PATH          removed; its original is BACKUP/N
-# SHA256 is that of what we put there last: what was edited since is left where it is.
+# SHA256 is that of what we put there last: what was edited since is left where it is. While a file is
+# being replaced there are two of them, as OLD,NEW.
 
 RECORD='' MANIFEST='' BACKUP=''
 
@@ -110,12 +111,12 @@ make_dirs() {
 		[[ -n $dir ]] || dir=/
 	done
 	for dir in "${missing[@]}"; do
-		mkdir -- "$dir" || die "cannot make $dir"
 		if [[ -f $MANIFEST ]]; then
 			printf 'dir %s\n' "${dir#"$DESTDIR"}" >>"$MANIFEST"
 		else
 			EARLY+=("$dir")
 		fi
+		mkdir -- "$dir" || die "cannot make $dir"
 	done
 }
 
@@ -132,51 +133,78 @@ open_record() {
 	grep -q '^prefix ' "$MANIFEST" || printf 'prefix %s\n' "${PREFIX:-/}" >>"$MANIFEST"
 }
 
-# Keeps what is at a path, and gives its number.
-keep() {
+# A number that no backup has, nor will get.
+free_number() {
 	local n=1
-	while [[ -e $BACKUP/$n || -L $BACKUP/$n ]]; do n=$((n + 1)); done
-	cp -a -- "$1" "$BACKUP/.new" && mv -T -- "$BACKUP/.new" "$BACKUP/$n" || die "cannot keep a copy of $1"
+	while [[ -e $BACKUP/$n || -L $BACKUP/$n ]] || grep -qE "^(was|gone) $n " "$MANIFEST"; do n=$((n + 1)); done
 	printf '%s' "$n"
 }
 
-# put_ready NEW PATH WHAT: moves a file or link that was made beside PATH there.
+# keep PATH N: keeps what is there. By another name first, so that a number has a whole one.
+keep() {
+	cp -a -- "$1" "$BACKUP/.new" && mv -T -- "$BACKUP/.new" "$BACKUP/$2" || die "cannot keep a copy of $1"
+}
+
+# Where a file or link is made, to be moved to a path.
+beside() { printf '%s/.%s.clusmgr-new' "${1%/*}" "${1##*/}"; }
+
+# ours LINE PATH: whether a path has what this line of the manifest says that we put there.
+ours() {
+	local sums
+	case $1 in
+	new\ *) read -r _ sums _ <<<"$1" ;;
+	was\ *) read -r _ _ sums _ <<<"$1" ;;
+	*) return 1 ;;
+	esac
+	[[ ,$sums, == *,"$(digest "$2")",* ]]
+}
+
+# put_ready NEW PATH WHAT: moves a file or link that was made in RECORD to PATH.
 put_ready() {
-	local new=$1 path=$2 what=$3 sum line n
+	local new=$1 path=$2 what=$3 sum line n old='' kind=new
 	sum=$(digest "$new")
 	[[ ! -d $path || -L $path ]] || die "$path is in the way: it is a directory"
-	if [[ -e $path || -L $path ]]; then
-		line=$(noted "$path") || line=
-		if [[ " $line " == *" $(digest "$path") "* ]]; then
-			printf '%s %s: replaced an earlier one of ours\n' "$what" "$path"
-		else
-			n=$(keep "$path")
-			printf '%s %s: what was there is kept as %s\n' "$what" "$path" "$BACKUP/$n"
-			# What comes back is what was there first.
-			[[ -n $line ]] || line="was $n"
-		fi
-	else
+	line=$(noted "$path") || line=
+	# A run that was killed has noted what it did not come to.
+	[[ $line != was\ * && $line != gone\ * ]] || backed "$line" || line=
+	if [[ ! -e $path && ! -L $path ]]; then
 		printf '%s %s\n' "$what" "$path"
-		line=$(noted "$path") || line=
+	elif ours "$line" "$path"; then
+		printf '%s %s: replaced an earlier one of ours\n' "$what" "$path"
+		old=$(digest "$path"),
+	else
+		n=$(free_number)
+		# What comes back is what was there first.
+		if [[ -z $line ]]; then
+			line="was $n"
+			note "$line $sum" "$path"
+		fi
+		keep "$path" "$n"
+		printf '%s %s: what was there is kept as %s\n' "$what" "$path" "$BACKUP/$n"
 	fi
 	case $line in
 	was\ * | gone\ *)
 		read -r _ n _ <<<"$line"
-		note "was $n $sum" "$path"
+		kind="was $n"
 		;;
-	*) note "new $sum" "$path" ;;
 	esac
-	mv -fT -- "$new" "$path" || die "cannot write $path"
+	note "$kind $old$sum" "$path"
+	cp -dp -- "$new" "$(beside "$path")" && mv -fT -- "$(beside "$path")" "$path" || die "cannot write $path"
+	[[ -z $old ]] || note "$kind $sum" "$path"
+	rm -f -- "$new"
 }
 
 # put FILE PATH MODE: installs a file. The paths in text files follow --prefix.
 put() {
-	local path=$DESTDIR$2 new
-	new=${path%/*}/.${path##*/}.clusmgr-new
+	local path=$DESTDIR$2 new=$RECORD/new
 	if [[ -n $DRY ]]; then
 		if [[ -e $path || -L $path ]]; then
 			cmp -s <(cooked "$1" 2>/dev/null) "$path" && printf '%s is there already\n' "$path" && return 0
-			printf 'would install %s, and keep what is there\n' "$path"
+			if ours "$(noted "$path")" "$path"; then
+				printf 'would install %s, in place of an earlier one of ours\n' "$path"
+			else
+				printf 'would install %s, and keep what is there\n' "$path"
+			fi
 		else
 			printf 'would install %s\n' "$path"
 		fi
@@ -201,8 +229,7 @@ cooked() {
 
 # link TARGET PATH WHAT: makes a link.
 link() {
-	local path=$DESTDIR$2 new
-	new=${path%/*}/.${path##*/}.clusmgr-new
+	local path=$DESTDIR$2 new=$RECORD/new
 	if [[ -L $path && $(readlink -- "$path") == "$1" ]]; then
 		printf '%s: %s is there already\n' "$3" "$path"
 		return 0
@@ -222,8 +249,9 @@ drop() {
 		rm -f -- "$path"
 		return 0
 	fi
-	n=$(keep "$path")
+	n=$(free_number)
 	note "gone $n" "$path"
+	keep "$path" "$n"
 	rm -f -- "$path" || die "cannot remove $path"
 }
 
@@ -247,15 +275,13 @@ install_papers() {
 		[[ -f $page ]] || continue
 		put "$page" "$PREFIX/share/man/man${page##*.}/${page##*/}" 0644
 	done
-	local words
 	[[ -x $BIN/clusmgrctl ]] || return 0
-	if words=$("$BIN/clusmgrctl" completion bash 2>/dev/null) && [[ -n $words ]]; then
-		local file
-		file=$(mktemp)
-		printf '%s\n' "$words" >"$file"
-		put "$file" "$PREFIX/share/bash-completion/completions/clusmgrctl" 0644
-		rm -f -- "$file"
+	local words
+	words=$(mktemp) || die "cannot make a file in ${TMPDIR:-/tmp}"
+	if "$BIN/clusmgrctl" completion bash >"$words"; then
+		put "$words" "$PREFIX/share/bash-completion/completions/clusmgrctl" 0644
 	fi
+	rm -f -- "$words"
 }
 
 which_init() {
@@ -271,7 +297,7 @@ which_init() {
 }
 
 install_default() {
-	if [[ -e $DESTDIR/etc/default/clusmgr ]]; then
+	if [[ -e $DESTDIR/etc/default/clusmgr || -L $DESTDIR/etc/default/clusmgr ]]; then
 		printf '%s is there already, and stays as it is\n' "$DESTDIR/etc/default/clusmgr"
 	else
 		put "$REPO/scripts/init/default" /etc/default/clusmgr 0644
@@ -364,13 +390,17 @@ install_sysv() {
 		printf 'If the init of %s starts by dependencies (insserv, as Debian), run there: update-rc.d clusmgr defaults\n' "$DESTDIR"
 }
 
+take_lock() {
+	[[ -z $DRY ]] || return 0
+	exec {LOCK}<"$DESTDIR/" || die "cannot use $DESTDIR/"
+	flock -n "$LOCK" || die "another installation, or its undo, is under way in $DESTDIR/"
+}
+
 install_all() {
 	install_begin
 	which_init
-	if [[ -z $DRY ]]; then
-		exec {LOCK}<"$(mkdir -p -- "$DESTDIR/" && printf '%s' "$DESTDIR/")" || die "cannot use $DESTDIR/"
-		flock -n "$LOCK" || die "another installation is under way in $DESTDIR/"
-	fi
+	[[ -n $DRY ]] || mkdir -p -- "$DESTDIR/" || die "cannot make $DESTDIR"
+	take_lock
 	open_record
 	install_programs
 	install_papers
@@ -391,9 +421,10 @@ undo_line() {
 	new\ *)
 		read -r kind sum path <<<"$1"
 		path=$DESTDIR$path
+		[[ -n $DRY ]] || rm -f -- "$(beside "$path")"
 		if [[ ! -e $path && ! -L $path ]]; then
 			:
-		elif [[ $(digest "$path") != "$sum" ]]; then
+		elif ! ours "$1" "$path"; then
 			printf '%s was changed since, and stays\n' "$path"
 		elif step "remove $path"; then
 			rm -f -- "$path" || die "cannot remove $path"
@@ -402,18 +433,16 @@ undo_line() {
 		;;
 	was\ * | gone\ *)
 		read -r kind n sum path <<<"$1"
-		[[ $kind == was ]] || {
-			read -r kind n path <<<"$1"
-			sum=-
-		}
+		[[ $kind == was ]] || read -r kind n path <<<"$1"
 		path=$DESTDIR$path
+		[[ -n $DRY ]] || rm -f -- "$(beside "$path")"
 		if ! backed "$1"; then
 			forget "$path"
 			return 0
 		fi
 		if [[ $(digest "$path") == "$(digest "$BACKUP/$n")" ]]; then
 			[[ -n $DRY ]] || rm -f -- "$BACKUP/$n"
-		elif [[ (-e $path || -L $path) && $(digest "$path") != "$sum" ]]; then
+		elif [[ -e $path || -L $path ]] && ! ours "$1" "$path"; then
 			printf '%s was changed since, and stays; what was there before is %s\n' "$path" "$BACKUP/$n"
 		elif step "put $path back"; then
 			mv -fT -- "$BACKUP/$n" "$path" || die "cannot put $path back"
@@ -445,6 +474,7 @@ refuse_while_running() {
 
 install_undo() {
 	install_begin
+	[[ ! -d $DESTDIR/ ]] || take_lock
 	refuse_while_running
 	[[ -f $MANIFEST ]] || die "nothing of ours is there: $MANIFEST does not exist (another --destdir?)"
 	local lines=() before=() i
@@ -452,7 +482,11 @@ install_undo() {
 	before=("${lines[@]}")
 	# Directories last, the deepest first.
 	for ((i = ${#lines[@]} - 1; i >= 0; i--)); do [[ ${lines[i]} == dir\ * ]] || undo_line "${lines[i]}"; done
+	mapfile -t lines < <(printf '%s\n' "${before[@]}" | grep '^dir ' | sort -ru)
+	# The record goes after all that it tells of but the directories that it is in.
+	for i in "${!lines[@]}"; do [[ $RECORD/ == "$DESTDIR${lines[i]#dir }"/* ]] || undo_line "${lines[i]}"; done
 	if [[ -z $DRY ]]; then
+		rm -f -- "$BACKUP/.new" "$RECORD/new"
 		if rmdir -- "$BACKUP" 2>/dev/null; then
 			rm -rf -- "$RECORD"
 		else
@@ -461,8 +495,7 @@ install_undo() {
 			sed -i '/^prefix /d' "$MANIFEST"
 		fi
 	fi
-	mapfile -t lines < <(printf '%s\n' "${lines[@]}" | grep '^dir ' | sort -r)
-	for i in "${!lines[@]}"; do undo_line "${lines[i]}"; done
+	for i in "${!lines[@]}"; do [[ $RECORD/ != "$DESTDIR${lines[i]#dir }"/* ]] || undo_line "${lines[i]}"; done
 	reload_systemd
 	[[ ${before[*]} != *" /etc/init.d/clusmgr"* ]] || ! by_headers || order_scripts remove
 	[[ -z $DRY ]] || return 0

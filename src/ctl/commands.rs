@@ -3,6 +3,7 @@
 use super::change::{self, Change};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -156,6 +157,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
             },
             None => Verb::ConfigShow { json: false },
         },
+        "completion" => {
+            let shell = *m.get_one("shell").unwrap_or(&Shell::Bash);
+            return Err(Stop::Show(completion(shell)));
+        }
         "why" => Verb::Why { json },
         "link" => Verb::LinkList {
             json: m.subcommand().is_some_and(|(_, m)| m.get_flag("json")),
@@ -345,6 +350,22 @@ pub fn command() -> Command {
                         .arg(json()),
                 ),
         )
+        .subcommand(
+            Command::new("completion")
+                .about("Prints what a shell needs to complete our verbs and flags")
+                .arg(
+                    Arg::new("shell")
+                        .value_name("SHELL")
+                        .required(true)
+                        .value_parser(value_parser!(Shell)),
+                ),
+        )
+}
+
+fn completion(shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command(), "clusmgrctl", &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 const STATUS_CODES: &str = "Exit codes: 0 a quorate member, and nothing degraded; 150 STANDALONE; \

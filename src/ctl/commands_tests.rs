@@ -116,3 +116,17 @@ fn help_is_no_error() {
         "{text}"
     );
 }
+
+#[test]
+fn completion_names_every_verb_for_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let Err(Stop::Show(text)) = read(&format!("clusmgrctl completion {shell}")) else {
+            panic!("{shell}");
+        };
+        for verb in command().get_subcommands() {
+            assert!(text.contains(verb.get_name()), "{shell}: {verb}");
+        }
+    }
+    assert!(usage("clusmgrctl completion").contains("SHELL"));
+    assert!(usage("clusmgrctl completion sh").contains("bash"));
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 /// Every path below a directory: mode, and a file's bytes or a link's target.
 fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
@@ -106,6 +107,8 @@ fn round_trip(init: &str) {
     assert_eq!(after["usr/sbin/clusmgrctl"].0 & 0o7777, 0o755);
     assert!(after.contains_key("etc/default/clusmgr"));
     assert!(after.contains_key("usr/share/man/man8/clusmgrctl.8"));
+    let completion = &after["usr/share/bash-completion/completions/clusmgrctl"].1;
+    assert!(String::from_utf8_lossy(completion).contains("fingerprint"));
     if init == "systemd" {
         let link = "etc/systemd/system/multi-user.target.wants/corosync.service";
         assert_eq!(after[link].1, b"/etc/systemd/system/corosync.service");
@@ -315,6 +318,102 @@ fn an_init_that_goes_by_the_scripts_headers_is_asked_to_order_them() {
     assert_eq!(run("--uninstall"), "update-rc.d clusmgr remove\n");
     let rest = node.sh("cd /etc; ls -d init.d/* rc?.d/*").ok();
     assert_eq!(rest, "init.d/corosync\nrc2.d/S01corosync\n");
+}
+
+/// Runs `scripts/install` and kills it before its command number `at`, if it has as many; its code.
+fn killed(words: &[&str], at: u32) -> Option<i32> {
+    let dir = tempfile::tempdir().unwrap();
+    let env = dir.path().join("env");
+    let text = format!("set -T\ntrap '((++COUNT != {at})) || kill -9 $$' DEBUG\n");
+    fs::write(&env, text).unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_clusmgr")).parent().unwrap();
+    let ran = Command::new(super::repo("scripts/install"))
+        .args(words)
+        .env("CLUSMGR_BIN_DIR", bin)
+        .env("BASH_ENV", &env)
+        .output()
+        .unwrap();
+    ran.status.code()
+}
+
+#[test]
+fn killed_anywhere_an_installation_and_an_undo_are_undone_all_the_same() {
+    // As many moments as there is patience for.
+    const STEP: usize = 197;
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let words = ["--destdir", at, "--init", "sysv"];
+    let undo = ["--uninstall", "--destdir", at];
+    let before = tree(root);
+    for (what, victim) in [("installation", &words[..]), ("undo", &undo[..])] {
+        for n in (1..).step_by(STEP) {
+            if what == "undo" {
+                install(&words).ok();
+            }
+            let ended = killed(victim, n);
+            if root.join("var/lib/clusmgr-install/manifest").exists() {
+                install(&undo).ok();
+            }
+            // Empty directories of the record may be left by one that had just begun, or nearly done.
+            let mut after = tree(root);
+            after.retain(|path, _| before.contains_key(path) || !path.starts_with("var"));
+            let odd: Vec<_> = after
+                .keys()
+                .filter(|p| after[*p] != *before.get(*p).unwrap_or(&(0, Vec::new())))
+                .collect();
+            assert!(
+                odd.is_empty() && after.len() == before.len(),
+                "{what} killed at {n}: {odd:?}"
+            );
+            if ended == Some(0) {
+                assert!(n > 300, "{what} has {n} commands");
+                break;
+            }
+            assert_eq!(ended, None, "{what} killed at {n}");
+        }
+    }
+}
+
+#[test]
+fn a_link_to_nowhere_in_place_of_the_defaults_stays_and_a_dry_run_knows_what_is_ours() {
+    let dir = machine();
+    let root = dir.path();
+    let at = root.to_str().unwrap();
+    let defaults = root.join("etc/default/clusmgr");
+    fs::create_dir_all(defaults.parent().unwrap()).unwrap();
+    symlink("/not/mounted/yet", &defaults).unwrap();
+    let said = install(&["--destdir", at]).ok();
+    assert!(said.contains("default/clusmgr is there already"), "{said}");
+    assert!(fs::symlink_metadata(&defaults).unwrap().is_symlink());
+    // An earlier one of ours, as the manifest has it.
+    let unit = root.join("etc/systemd/system/clusmgr.service");
+    let manifest = root.join("var/lib/clusmgr-install/manifest");
+    fs::write(&unit, "an earlier one").unwrap();
+    let sum = "82ce32134b57d937a51243b15d5af336c10d32eab05c601e21ff20e62522c197";
+    let text = fs::read_to_string(&manifest).unwrap();
+    let lines: Vec<String> = text
+        .lines()
+        .map(|l| {
+            if l.ends_with("/clusmgr.service") && l.starts_with("new ") && !l.contains(".wants") {
+                format!("new {sum} /etc/systemd/system/clusmgr.service")
+            } else {
+                l.to_owned()
+            }
+        })
+        .collect();
+    fs::write(&manifest, lines.join("\n") + "\n").unwrap();
+    let said = install(&["--destdir", at, "--dry-run"]).ok();
+    assert!(
+        said.contains("clusmgr.service, in place of an earlier one"),
+        "{said}"
+    );
+    fs::write(&unit, "edited").unwrap();
+    let said = install(&["--destdir", at, "--dry-run"]).ok();
+    assert!(
+        said.contains("clusmgr.service, and keep what is there"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -231,3 +231,24 @@ fn two_verbs_at_once_come_one_after_the_other() {
         .ok();
     script.gives("stop", 1, "is at work");
 }
+
+#[test]
+fn an_upgrade_of_what_systemd_started_goes_through_systemd() {
+    let lab = Lab::up("script-systemd", "1 --no-clusmgr --empty", &[]);
+    let script = Script::new(&lab);
+    let node = &script.node;
+    script.gives("start", 0, "started (pid");
+    let daemon = node.daemon_pid();
+    node.sh("mkdir -p /run/systemd/system /tmp/tools; \
+         printf '#!/bin/sh\\necho \"$*\" >>/tmp/asked\\n' >/tmp/tools/systemctl; \
+         chmod 755 /tmp/tools/systemctl; \
+         sed -i 's|^PATH=|PATH=/tmp/tools:|' /tmp/clusmgr-init; \
+         [ ! -d /lib/lsb ] || mount -n -t tmpfs none /lib/lsb")
+        .ok();
+    assert_eq!(script.run("upgrade").code, 0);
+    assert_eq!(
+        String::from_utf8(node.read("/tmp/asked")).unwrap(),
+        "-q is-active clusmgr.service\nrestart clusmgr.service\n"
+    );
+    assert_eq!(node.daemon_pid(), daemon, "it is systemd that ends it");
+}
