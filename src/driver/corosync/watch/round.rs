@@ -303,6 +303,9 @@ impl Watching {
             self.take_members(client, &news, &mut notes)?;
             self.take_links(client, &news, now, &mut notes)
         })?;
+        if news.reload_began {
+            self.reloads.began(now);
+        }
         if news.reload {
             let (busy, status) = beat.call(|| client.reload())?;
             notes.extend(self.reloads.seen(busy, status, now));
