@@ -8,6 +8,7 @@ mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod dying;
+mod flood;
 mod maps;
 
 use clusmgr::sys::corosync::{Libraries, dirs_for};
@@ -52,6 +53,7 @@ fn inside() {
         "dying" => dying::all(),
         "stopped" => dying::stopped(),
         "away" => dying::away(),
+        "flood" => flood::all(),
         _ => panic!("no part {part}"),
     }
 }
@@ -79,6 +81,26 @@ fn corosync_dies_in_the_middle_of_every_kind_of_call_and_comes_back() {
     lab.node(1).wait_ring(1);
     run(&lab.node(1), "stopped");
     run(&lab.node(1), "dying");
+}
+
+#[test]
+fn five_thousand_events_a_second_come_to_ten_subscribers_and_into_the_journal_without_a_gap() {
+    let lab = Lab::up("client-flood", "1", FLAGS);
+    let n1 = lab.node(1);
+    n1.wait_ring(1);
+    n1.wait("the cluster is known", |s| s["cluster"]["quorate"] == true);
+    run(&n1, "flood");
+    let latest = n1.latest();
+    assert!(latest > flood::EVENTS);
+    let numbers: Vec<u64> = n1
+        .events()
+        .iter()
+        .map(|e| e["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers.last(), Some(&latest));
+    assert!(numbers.len() > 2000, "{}", numbers.len());
+    assert!(numbers.windows(2).all(|w| w[1] == w[0] + 1));
+    assert_eq!(n1.status()["service"]["restarts"], 0);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod exits;
 mod hang;
 mod hold;
 mod housekeeping;
+mod libraries;
 mod network;
 mod numbers;
 mod options;

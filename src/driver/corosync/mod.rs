@@ -51,8 +51,9 @@ use store::CorosyncConfig;
 use tools::Cmap;
 use watch::{Watch, Watching};
 
-/// Most notes in each queue.
-const QUEUE_CAP: usize = 1024;
+/// Most notes in each queue: more than a second of 5,000 events, for a thread that does not get to
+/// run. An empty queue holds no memory.
+const QUEUE_CAP: usize = 8192;
 
 /// The shared half of the driver (C: `clusmgr_corosync_sys_t`, the `driver_data`).
 ///

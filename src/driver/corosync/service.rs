@@ -321,6 +321,8 @@ impl Service for CorosyncService {
                 check.ended = Some(process.ended(meaning, exit, &lines, now));
                 self.process = None;
                 self.sys.watch.set(None);
+                // At once: what it told is not shown beside the pid of the next.
+                self.sys.show_cluster(None, Vec::new());
                 self.sys.corosync_event_mtx.lock().running = None;
                 self.compared = None;
                 self.differs = None;

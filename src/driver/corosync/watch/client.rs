@@ -59,6 +59,8 @@ pub(super) struct News {
     pub(super) told: Vec<(NodeId, Option<ConfigVersion>)>,
     /// A reload began or ended.
     pub(super) reload: bool,
+    /// It began, and may be over already.
+    pub(super) reload_began: bool,
     /// The configuration.
     pub(super) config: bool,
     /// There are other links than before.
@@ -160,7 +162,11 @@ impl Client {
         for change in go_on(self.config.dispatch())? {
             match change.key.as_str() {
                 key if key.starts_with(MEMBERS) => news.told.extend(member_of(&change)),
-                key if key.starts_with("config.") => news.reload = true,
+                key if key.starts_with("config.") => {
+                    news.reload = true;
+                    let value = change.value.and_then(|v| v.as_u64());
+                    news.reload_began |= BUSY.contains(&key) && value.is_some_and(|n| n != 0);
+                }
                 _ => news.config = true,
             }
         }

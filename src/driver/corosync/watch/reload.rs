@@ -49,6 +49,11 @@ impl Reloads {
         }
     }
 
+    /// A reload began; it may be over before anybody looks.
+    pub(super) fn began(&mut self, now: Mono) {
+        self.since.get_or_insert(now);
+    }
+
     /// Time has passed.
     pub(super) fn tick(&mut self, now: Mono) -> Option<Note> {
         if self.stuck || self.due().is_none_or(|due| now < due) {
@@ -95,5 +100,17 @@ mod tests {
         assert!(r.tick(at(12)).is_none() && r.stuck(), "told once");
         assert_eq!(r.seen(false, Some(1), at(20)).unwrap().kind, Kind::ReloadOk);
         assert!(!r.stuck());
+    }
+
+    #[test]
+    fn a_reload_that_is_over_at_the_first_look_is_told() {
+        let mut r = Reloads::default();
+        r.began(Mono(1));
+        let note = r.seen(false, Some(GOOD), Mono(2));
+        assert_eq!(note.map(|n| n.kind), Some(Kind::ReloadOk));
+        assert_eq!(r.seen(false, Some(GOOD), Mono(3)), None);
+        r.began(Mono(4));
+        let note = r.seen(false, Some(2), Mono(5));
+        assert_eq!(note.map(|n| n.kind), Some(Kind::ReloadFailed));
     }
 }

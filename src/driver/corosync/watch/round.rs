@@ -13,7 +13,7 @@ use crate::driver::corosync::CorosyncSys;
 use crate::event::{Kind, Note, Severity};
 use crate::sys::clock;
 use crate::sys::corosync::quorum::Notice;
-use crate::sys::corosync::{CsError, CsResult};
+use crate::sys::corosync::{CsError, CsResult, Libraries};
 use crate::sys::ready;
 use crate::types::Mono;
 use std::os::fd::AsFd;
@@ -199,7 +199,12 @@ impl Watching {
         let begun = match self.client.take() {
             Some(client) => Ok((client, false)),
             None if now < self.retry_at => return,
-            None => self.attach(now).map(|client| (client, true)),
+            None => {
+                let Some(libs) = self.libraries(now) else {
+                    return;
+                };
+                self.attach(&libs, now).map(|client| (client, true))
+            }
         };
         let done = begun.and_then(|(mut client, new)| {
             let notes = self.round(&mut client, new, now);
@@ -216,16 +221,23 @@ impl Watching {
         }
     }
 
-    fn attach(&mut self, now: Mono) -> CsResult<Client> {
-        let libs = match self.sys.libraries() {
-            Ok(libs) => libs,
+    /// corosync's libraries; what is missing of them is said, and is not looked for again soon.
+    fn libraries(&mut self, now: Mono) -> Option<Arc<Libraries>> {
+        match self.sys.libraries() {
+            Ok(libs) => Some(libs),
             Err(e) => {
                 self.sys.set_degraded("no-libraries", &e.to_string());
-                return Err(CsError::LIBRARY);
+                self.retry_at = now.plus(RETRY_LATER);
+                // Not corosync's fault: its time to answer begins when it can be asked.
+                self.alone = self.retry_at;
+                None
             }
-        };
+        }
+    }
+
+    fn attach(&mut self, libs: &Arc<Libraries>, now: Mono) -> CsResult<Client> {
         self.sys.clear_degraded("no-libraries");
-        let client = Client::open(&libs, &self.sys.watch.beat)?;
+        let client = Client::open(libs, &self.sys.watch.beat)?;
         for reason in ["no-access", "no-answer"] {
             self.sys.clear_degraded(reason);
         }
@@ -293,6 +305,9 @@ impl Watching {
             self.take_members(client, &news, &mut notes)?;
             self.take_links(client, &news, now, &mut notes)
         })?;
+        if news.reload_began {
+            self.reloads.began(now);
+        }
         if news.reload {
             self.config_at.get_or_insert(now.plus(SETTLE));
             let (busy, status) = beat.call(|| client.reload())?;

@@ -19,8 +19,11 @@ pub(super) const OF_THE_CLUSTER: [&str; 6] = [
 impl Watching {
     /// First what `status` shows, then what is told: who hears of an event can ask.
     pub(super) fn show(&mut self, notes: Vec<Note>, now: Mono) {
-        self.sys
-            .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
+        // Of one that has ended meanwhile nothing is shown any more.
+        if self.sys.watch.order().target == self.target {
+            self.sys
+                .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
+        }
         self.judge();
         self.tell(notes, now);
     }
