@@ -26,6 +26,8 @@ use std::time::Duration;
 const REMAINS_EVERY: Duration = Duration::from_secs(30);
 /// How often the free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(30);
+/// For so long neither file nor running configuration may have changed before they are compared.
+const COMPARE_AFTER: Duration = Duration::from_secs(1);
 /// Where libqb keeps its files.
 const SHM: &str = "/dev/shm";
 /// Less than this many bytes free is told.
@@ -43,8 +45,10 @@ pub struct CorosyncService {
     looked: Mono,
     /// The library call of `cm-watch` that corosync has not answered.
     unanswered: Unanswered,
-    /// The running configuration that was compared with the file last.
-    compared: Option<u64>,
+    /// The running configuration that was seen last.
+    running: Option<u64>,
+    /// When it is to be compared with the file.
+    compare_at: Option<Mono>,
     remains: Remains,
     remains_at: Option<Mono>,
     /// The last start ended because another corosync runs.
@@ -66,7 +70,8 @@ impl CorosyncService {
             space_at: None,
             looked: clock::now(),
             unanswered: Unanswered::default(),
-            compared: None,
+            running: None,
+            compare_at: None,
             remains: Remains::new(Path::new(SHM)),
             remains_at: None,
             already_running: false,
@@ -162,21 +167,25 @@ impl CorosyncService {
         }
     }
 
-    /// The running configuration against the live file, when one of them is new. A change that is under
-    /// way does that itself.
-    fn compare_running(&mut self, changed: bool) {
-        if changed {
-            self.compared = None;
-        }
+    /// The running configuration against the live file, once both have stayed as they are for a while:
+    /// what corosync read is here a little later than the file. A change that is under way compares them
+    /// itself.
+    fn compare_running(&mut self, changed: bool, now: Mono) {
         let running = self.sys.corosync_event_mtx.lock().running.clone();
         let pending = self.sys.corosync_config_mtx.lock().pending.is_some();
-        let Some((number, running)) = running else {
-            return;
-        };
-        if self.process.is_none() || pending || self.compared == Some(number) {
+        let number = running.as_ref().map(|(number, _)| *number);
+        if changed || pending || number != self.running {
+            self.running = number;
+            self.compare_at = Some(now.plus(COMPARE_AFTER));
             return;
         }
-        self.compared = Some(number);
+        if self.compare_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.compare_at = None;
+        let Some((_, running)) = running.filter(|_| self.process.is_some()) else {
+            return;
+        };
         // A file that cannot be used is told of by itself.
         let Ok(Some(live)) = self.sys.read_live() else {
             return;
@@ -303,7 +312,7 @@ impl Service for CorosyncService {
                 self.process = None;
                 self.sys.watch.set(None);
                 self.sys.corosync_event_mtx.lock().running = None;
-                self.compared = None;
+                self.compare_at = None;
                 self.unanswered = Unanswered::anew(self.sys.watch.beat.under_way());
                 for reason in ["not-ready", "running-differs"] {
                     self.sys.clear_degraded(reason);
@@ -349,7 +358,7 @@ impl Service for CorosyncService {
             }
             Err(e) => self.sys.set_degraded("output", &e.to_string()),
         }
-        self.compare_running(changed);
+        self.compare_running(changed, now);
         self.remove_remains(now);
         self.look_at_space(now);
         changed

@@ -3,7 +3,7 @@
 use super::beat::Beat;
 use super::links::Id;
 use crate::driver::corosync::tools::Cmap as Values;
-use crate::sys::corosync::cmap::{Change, Cmap, Map, Track, TrackId};
+use crate::sys::corosync::cmap::{Change, Cmap, Map, Track, TrackId, Value};
 use crate::sys::corosync::cpg::{Cpg, Message};
 use crate::sys::corosync::quorum::{Notice, Quorum};
 use crate::sys::corosync::votequorum::{Info, Votequorum};
@@ -62,6 +62,8 @@ pub(super) struct News {
     pub(super) members: bool,
     /// A reload began or ended.
     pub(super) reload: bool,
+    /// One began, and may have ended since: a good one takes milliseconds.
+    pub(super) begun: bool,
     /// The configuration.
     pub(super) config: bool,
     /// There are other links than before.
@@ -161,7 +163,11 @@ impl Client {
         for change in go_on(self.config.dispatch())? {
             match change.key.as_str() {
                 key if key.starts_with(MEMBERS) => news.members = true,
-                key if key.starts_with("config.") => news.reload = true,
+                key if key.starts_with("config.") => {
+                    news.reload = true;
+                    let on = change.value.as_ref().and_then(Value::as_u64) == Some(1);
+                    news.begun |= key == BUSY[0] && on;
+                }
                 _ => news.config = true,
             }
         }

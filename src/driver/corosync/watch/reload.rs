@@ -17,6 +17,11 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
+    /// A reload began, and may be over by the time the keys are read.
+    pub(super) fn begun(&mut self, now: Mono) {
+        self.since.get_or_insert(now);
+    }
+
     /// What the keys say now: whether a reload is under way, and how the last one went.
     pub(super) fn seen(&mut self, busy: bool, status: Option<u64>, now: Mono) -> Option<Note> {
         match (self.since, busy) {
@@ -77,6 +82,20 @@ mod tests {
 
     fn at(secs: u64) -> Mono {
         Mono(secs * 1_000_000_000)
+    }
+
+    #[test]
+    fn a_reload_that_is_over_before_it_is_looked_at_is_told_all_the_same() {
+        let mut r = Reloads::default();
+        r.begun(at(1));
+        assert_eq!(r.seen(false, Some(1), at(1)).unwrap().kind, Kind::ReloadOk);
+        assert!(
+            r.seen(false, Some(1), at(1)).is_none(),
+            "its end comes late"
+        );
+        r.seen(true, Some(1), at(4));
+        r.begun(at(7));
+        assert_eq!(r.due(), Some(at(9)), "stuck since the first one");
     }
 
     #[test]

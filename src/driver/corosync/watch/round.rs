@@ -292,6 +292,9 @@ impl Watching {
             self.take_links(client, &news, now, &mut notes)
         })?;
         if news.reload {
+            if news.begun {
+                self.reloads.begun(now);
+            }
             let (busy, status) = beat.call(|| client.reload())?;
             notes.extend(self.reloads.seen(busy, status, now));
         }
