@@ -69,6 +69,7 @@ const UP: &[&str] = &[
     "crash-loop",
     "no-libraries",
     "no-access",
+    "not-answering",
     "no-answer",
     "not-ready",
     "sched-pause",

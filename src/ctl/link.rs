@@ -68,6 +68,9 @@ fn none(status: &Status) -> String {
         ServiceState::Running if status.cluster.is_none() => {
             "corosync has not told about the cluster yet"
         }
+        ServiceState::Running if status.cluster.as_ref().is_some_and(|c| c.members.len() > 1) => {
+            "this transport tells nothing of them"
+        }
         ServiceState::Running => "the cluster has no other node",
         _ => "corosync does not run",
     };

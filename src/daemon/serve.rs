@@ -64,6 +64,8 @@ impl Daemon {
                 log::warn!("corosync does not answer; thread cm-watch is left behind");
             }
         }
+        // What cm-watch told of the end.
+        self.manager.pass_last_events();
         if let Some(service) = self.manager.with(|m| m.cl_svc_hdl.take()) {
             service.stop();
         }

@@ -303,6 +303,11 @@ impl Manager {
         self.driver_data().evt_public_queue().push(note);
     }
 
+    /// Hands on what the driver said after the monitor had ended.
+    pub fn pass_last_events(&self) {
+        publish::pass(&*self.driver_data());
+    }
+
     /// How long the monitor has not been seen at work.
     #[must_use]
     pub fn quiet_for(&self) -> Duration {

@@ -18,6 +18,7 @@ pub const REASONS: &[&str] = &[
     "no-access",
     "no-answer",
     "no-libraries",
+    "not-answering",
     "not-delivering",
     "not-ready",
     "output",
@@ -121,6 +122,10 @@ fn of_the_configuration(word: &str) -> Option<&'static [&'static str]> {
         "config-version-behind" => &[
             "copy corosync.conf from the node with the newest config_version",
             "clusmgrctl config apply FILE --this-node-only here: with the older one the next start fails",
+        ],
+        "not-answering" => &[
+            "see whether it is stopped (state T in ps): kill -CONT lets it go on",
+            "clusmgr kills and restarts it after --hang-timeout; without one, clusmgrctl restart does",
         ],
         "running-differs" => &[
             "clusmgrctl config diff shows what the file would change",

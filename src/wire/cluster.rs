@@ -145,5 +145,6 @@ impl Status {
         self.mode == Mode::Cluster
             && self.service.state == ServiceState::Running
             && self.cluster.as_ref().is_some_and(|c| c.quorate)
+            && !self.degraded.iter().any(|d| d.reason == "not-answering")
     }
 }

