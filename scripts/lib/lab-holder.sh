@@ -67,7 +67,7 @@ fi
 if [[ -n $sysroot ]]; then
 	must mount -n --bind "$sysroot" /mnt
 	out=$(mount -n -t overlay -o lowerdir=/mnt/usr:/usr lab-usr /usr 2>&1) ||
-		fail "cannot lay $sysroot over /usr with overlayfs (${out%%$'\n'*}): it needs Linux 5.11 with overlay (modprobe overlay), or corosync, nftables, iproute2, iputils-ping, procps, runit, systemd and strace installed"
+		fail "cannot lay $sysroot over /usr with overlayfs (${out%%$'\n'*}): it needs Linux 5.11 with overlay (modprobe overlay), or corosync, corosync-notifyd, nftables, iproute2, iputils-ping, procps, runit, systemd and strace installed"
 	must umount -n -l /mnt
 	hash -r
 fi

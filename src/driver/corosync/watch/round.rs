@@ -317,6 +317,10 @@ impl Watching {
             beat.call(|| self.read_config(client))?;
         }
         self.take_quorum(&mut news, notes);
+        if !new && !notes.is_empty() {
+            // Before anything is asked of corosync, which has its hands full at such a time.
+            self.show(std::mem::take(notes), now);
+        }
         beat.call(|| self.take_members(client, &news, notes))?;
         self.take_links(client, &news, now, notes)?;
         if news.reload_began {
@@ -355,9 +359,13 @@ impl Watching {
 
     fn take_quorum(&mut self, news: &mut News, notes: &mut Vec<Note>) {
         for notice in std::mem::take(&mut news.quorum) {
-            news.votes = true;
             match notice {
-                Notice::Quorum { quorate, .. } => notes.extend(self.members.quorum(quorate)),
+                Notice::Quorum { quorate, .. } => {
+                    news.votes = true;
+                    self.parts.recount(&self.members.members);
+                    notes.extend(self.members.quorum(quorate));
+                }
+                // Not before corosync has synchronized: the votes are still those of the last ring.
                 Notice::Nodes {
                     ring,
                     members,

@@ -33,6 +33,18 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// Until corosync is asked: the votes of these members, if all of them are known.
+    pub(super) fn recount(&mut self, members: &BTreeSet<NodeId>) {
+        let votes = |id| self.votes.get(id).map(|i| i.votes);
+        let sum = members.iter().map(votes).sum::<Option<u32>>();
+        if let (Some(own), Some(sum)) = (&mut self.own, sum) {
+            // A device's vote is not in any node's.
+            if own.flags & votequorum::FLAG_QDEVICE_REGISTERED == 0 {
+                own.total_votes = sum;
+            }
+        }
+    }
+
     pub(super) fn status(&self, m: &Members) -> ClusterStatus {
         let all: BTreeSet<NodeId> = self.nodes.keys().chain(&m.members).copied().collect();
         let own = self.own.as_ref();
@@ -115,5 +127,32 @@ mod tests {
         assert_eq!(status.flags, ["wait-for-all"]);
         assert_eq!((status.expected_votes, status.quorum), (3, 2));
         assert!(status.quorate);
+    }
+
+    #[test]
+    fn votes_are_counted_where_all_are_known_and_there_is_no_device() {
+        let info = |flags| Info {
+            node_state: votequorum::STATE_MEMBER,
+            votes: 2,
+            expected_votes: 6,
+            highest_expected: 6,
+            total_votes: 6,
+            quorum: 4,
+            flags,
+            qdevice_votes: 0,
+        };
+        for (flags, members, total) in [
+            (0, &[1, 3][..], 4),
+            (0, &[1, 9], 6),
+            (votequorum::FLAG_QDEVICE_REGISTERED, &[1], 6),
+        ] {
+            let mut parts = Parts {
+                own: Some(info(flags)),
+                votes: [1, 2, 3].map(|n| (NodeId(n), info(0))).into(),
+                ..Parts::default()
+            };
+            parts.recount(&members.iter().map(|n| NodeId(*n)).collect());
+            assert_eq!(parts.own.map(|o| o.total_votes), Some(total));
+        }
     }
 }
