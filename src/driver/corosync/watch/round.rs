@@ -37,6 +37,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_millis(100);
 /// The first state may take so long to come.
 const FIRST_STATE: Duration = Duration::from_secs(2);
+/// Whether corosync noticed a pause is asked so often, and soon after a message that was late.
+const PAUSE_EVERY: Duration = Duration::from_secs(5);
 /// A pause of corosync counts as a fault for so long.
 const PAUSE_COUNTS: Duration = Duration::from_secs(60);
 /// For the sleep of one who waits for nothing.
@@ -67,6 +69,7 @@ pub(in crate::driver::corosync) struct Watching {
     measure_at: Mono,
     config_at: Option<Mono>,
     pause: Option<u64>,
+    pause_at: Mono,
     pub(super) pause_until: Option<Mono>,
 }
 
@@ -96,6 +99,7 @@ impl Watching {
             measure_at: zero,
             config_at: None,
             pause: None,
+            pause_at: zero,
             pause_until: None,
         }
     }
@@ -271,7 +275,7 @@ impl Watching {
             news.members = true;
             news.votes = true;
             news.reload = true;
-            news.pause = true;
+            self.pause_at = now;
             self.config_at = Some(now);
         }
         if news.lost {
@@ -298,7 +302,9 @@ impl Watching {
             let (busy, status) = beat.call(|| client.reload())?;
             notes.extend(self.reloads.seen(busy, status, now));
         }
-        if news.pause {
+        // In the wake-up of a message, so that it costs none of its own.
+        if now >= self.pause_at && (new || now >= self.send_at) {
+            self.pause_at = now.plus(PAUSE_EVERY);
             let pause = beat.call(|| client.pause())?;
             notes.extend(self.take_pause(pause, new, now));
         }
@@ -435,6 +441,7 @@ impl Watching {
             // does not return then.
             beat.call(|| client.ping())?;
             self.late_at = now.plus(SEND_EVERY);
+            self.pause_at = now;
             let (token, consensus) = self.times;
             if let Some(silent) = self.delivery.look(now, token, consensus) {
                 let text = format!(
