@@ -9,3 +9,5 @@ mod common;
 mod links;
 mod liveness;
 mod quorum;
+mod reloads;
+mod why;

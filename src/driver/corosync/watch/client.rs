@@ -24,8 +24,7 @@ const NOT_FOLLOWED: [&str; 2] = ["resources.", "totem."];
 const TOTEM: &str = "runtime.config.";
 /// The quorum provider that has votes.
 const VOTEQUORUM: &str = "corosync_votequorum";
-const PAUSES: &str = "stats.schedmiss.";
-/// The newest pause that corosync noticed.
+/// The newest pause that corosync noticed. It tells nobody who follows these keys that there is one.
 const PAUSE_AT: &str = "stats.schedmiss.0.timestamp";
 const PAUSE_MS: &str = "stats.schedmiss.0.delay";
 /// Set while a reload is under way, and for as long as one is stuck.
@@ -46,7 +45,6 @@ pub(super) struct Client {
     cpg: Cpg,
     pub(super) local: NodeId,
     tracked: BTreeMap<Id, [TrackId; 2]>,
-    pause: Option<TrackId>,
 }
 
 /// What has changed, of one look.
@@ -71,8 +69,6 @@ pub(super) struct News {
     pub(super) ring: bool,
     /// These links changed.
     pub(super) links: Vec<Id>,
-    /// corosync noticed a pause.
-    pub(super) pause: bool,
     /// Messages to ourselves that came back.
     pub(super) came: Vec<u64>,
     /// Callbacks that were too many to be kept.
@@ -102,8 +98,7 @@ impl Client {
                 modify: false,
                 ..any
             };
-            stats.track(LINKS, shape)?;
-            stats.track(PAUSES, shape)
+            stats.track(LINKS, shape)
         })?;
         let quorum = beat.call(|| {
             let mut quorum = Quorum::open(libs)?;
@@ -132,7 +127,6 @@ impl Client {
             cpg,
             local,
             tracked: BTreeMap::new(),
-            pause: None,
         })
     }
 
@@ -195,9 +189,7 @@ impl Client {
     }
 
     fn take_stat(&self, change: &Change, news: &mut News) {
-        if change.key.starts_with(PAUSES) {
-            news.pause = true;
-        } else if let Some(id) = link_of(&change.key) {
+        if let Some(id) = link_of(&change.key) {
             if self.tracked.contains_key(&id) && change.value.is_some() {
                 news.links.push(id);
             } else {
@@ -398,18 +390,14 @@ impl Client {
         Ok((number("mtu")?, number("latency_ave")?))
     }
 
-    /// The newest pause that corosync noticed: when, and for how many milliseconds. Follows it from
-    /// the first one on.
+    /// The newest pause that corosync noticed: when, and for how many milliseconds.
     ///
     /// # Errors
     /// corosync's.
-    pub(super) fn pause(&mut self) -> CsResult<Option<(u64, f64)>> {
+    pub(super) fn pause(&self) -> CsResult<Option<(u64, f64)>> {
         let Some(at) = self.stats.get(PAUSE_AT)?.and_then(|v| v.as_u64()) else {
             return Ok(None);
         };
-        if self.pause.is_none() {
-            self.pause = Some(self.stats.track(PAUSE_AT, VALUE)?);
-        }
         let delay = self.stats.get(PAUSE_MS)?.map(|v| v.text());
         let ms = delay.and_then(|d| d.trim().parse().ok());
         Ok(Some((at, ms.unwrap_or(0.0))))

@@ -54,6 +54,7 @@ impl Watching {
             // does not return then.
             beat.call(|| client.ping())?;
             self.late_at = now.plus(SEND_EVERY);
+            self.pause_at = now;
             let (token, consensus) = self.times;
             if let Some(silent) = self.delivery.look(now, token, consensus) {
                 let text = format!(

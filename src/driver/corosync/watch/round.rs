@@ -35,6 +35,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_millis(100);
 /// The first state may take so long to come.
 const FIRST_STATE: Duration = Duration::from_secs(2);
+/// Whether corosync noticed a pause is asked so often, and soon after a message that was late.
+const PAUSE_EVERY: Duration = Duration::from_secs(10);
 /// For the sleep of one who waits for nothing.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -63,6 +65,7 @@ pub(in crate::driver::corosync) struct Watching {
     measure_at: Mono,
     config_at: Option<Mono>,
     pub(super) pause: Option<u64>,
+    pub(super) pause_at: Mono,
     pub(super) pause_until: Option<Mono>,
     /// Since when a member has a newer configuration.
     pub(super) behind_since: Option<Mono>,
@@ -94,6 +97,7 @@ impl Watching {
             measure_at: zero,
             config_at: None,
             pause: None,
+            pause_at: zero,
             pause_until: None,
             behind_since: None,
         }
@@ -302,7 +306,7 @@ impl Watching {
             news.members = true;
             news.votes = true;
             news.reload = true;
-            news.pause = true;
+            self.pause_at = now;
             self.config_at = Some(now);
         }
         if news.lost {
@@ -333,7 +337,9 @@ impl Watching {
             self.sys.watch.reloading.store(busy, Ordering::Relaxed);
             notes.extend(self.reloads.seen(busy, status, now));
         }
-        if news.pause {
+        // In the wake-up of a message, so that it costs none of its own.
+        if now >= self.pause_at && (new || now >= self.send_at) {
+            self.pause_at = now.plus(PAUSE_EVERY);
             let pause = beat.call(|| client.pause())?;
             notes.extend(self.take_pause(pause, new, now));
         }
