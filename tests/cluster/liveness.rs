@@ -187,11 +187,12 @@ fn a_corosync_that_waits_for_ever_in_a_write_is_hung_though_nobody_stopped_it() 
     n1.start_daemon(&flags);
     let pid = formed(&lab, 1)[0];
     let seq = n1.latest();
+    n1.sh("corosync-cmapctl -s logging.debug str on").ok();
     let full = "timeout 5 dd if=/dev/zero of=/tmp/fifo bs=1 oflag=nonblock 2>&1; true";
     let said = n1.sh(full).ok();
     assert!(said.contains("unavailable"), "the pipe is full: {said}");
-    // It writes a line for this, and stays in that.
-    n1.spawn("corosync-cfgtool -R");
+    // It writes a line for every client that comes, and stays in that.
+    n1.spawn("corosync-cmapctl totem.version");
     until("it waits in a write", LONG, || {
         let line = n1.sh(&format!("cat /proc/{pid}/wchan")).out;
         (line.contains("pipe") || n1.status()["service"]["pid"] != pid).then_some(())

@@ -242,6 +242,12 @@ impl Process {
         }
     }
 
+    /// It hung and was killed; the kernel may take a while.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.killed_hung
+    }
+
     /// It does not answer: its end by our hand will be the end of a hang.
     pub fn hangs(&mut self) {
         self.hangs = true;

@@ -352,6 +352,9 @@ impl Service for CorosyncService {
                     process.hangs();
                     check.hung = Some(Hang::Unanswered(time));
                 }
+                if process.is_killed() {
+                    check.hung = None;
+                }
                 if counts && time >= NOT_ANSWERING {
                     let text = format!("a call has been unanswered for {} s", time.as_secs());
                     self.sys.set_degraded("not-answering", &text);

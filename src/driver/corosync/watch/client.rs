@@ -159,7 +159,8 @@ impl Client {
                 key if key.starts_with("config.") => {
                     news.reload = true;
                     let value = change.value.and_then(|v| v.as_u64());
-                    news.reload_began |= BUSY.contains(&key) && value.is_some_and(|n| n != 0);
+                    // The other key follows it, perhaps when this one is over.
+                    news.reload_began |= key == BUSY[0] && value.is_some_and(|n| n != 0);
                 }
                 _ => news.config = true,
             }
