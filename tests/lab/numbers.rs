@@ -57,6 +57,8 @@ fn event_numbers_have_no_gap_and_no_repeat_across_kill_9_of_clusmgr_in_the_middl
         }
     }
     assert!(seen.len() > 20, "followers saw {}", seen.len());
+    // Read again: what the last start found came after the first reading.
+    let events = n1.events();
     for (seq, event) in &seen {
         let kept = events.iter().find(|e| e["seq"] == *seq);
         assert_eq!(kept, Some(event), "number {seq}");

@@ -107,6 +107,12 @@ impl Opt {
     }
 }
 
+/// The names of a section's options; none of a section that we do not know.
+pub fn names(section_path: &str) -> impl Iterator<Item = &'static str> {
+    let all = section(section_path).map_or(&[][..], |s| s.options);
+    all.iter().map(|o| o.name)
+}
+
 /// The option of this section path and name.
 #[must_use]
 pub fn option(section_path: &str, name: &str) -> Option<&'static Opt> {

@@ -3,6 +3,7 @@
 use super::beat::Beat;
 use super::keys::{LINKS, MEMBERS, key, link_of, member_of};
 use super::links::Id;
+use crate::driver::corosync::options;
 use crate::driver::corosync::tools::Cmap as Values;
 use crate::sys::corosync::cmap::{Change, Cmap, Map, Track, TrackId};
 use crate::sys::corosync::cpg::{Cpg, Message};
@@ -17,11 +18,11 @@ use std::time::Duration;
 
 /// Sections of the configuration that are compared with the file, and followed.
 const SECTIONS: [&str; 5] = ["quorum.", "logging.", "nodelist.", "system.", "uidgid."];
-/// Compared too, and not followed: corosync's own measurements lie in one, the key in the other, which
-/// would come through shared memory with each change.
-const NOT_FOLLOWED: [&str; 2] = ["resources.", "totem."];
-/// What corosync makes of `totem`; followed in its stead.
-const TOTEM: &str = "runtime.config.";
+/// Compared too, and not followed as a whole: corosync's own measurements lie in one, the key in the
+/// other, which would come through shared memory with each change. Of that one the options are
+/// followed one by one.
+const NOT_FOLLOWED: [&str; 2] = ["resources.", TOTEM];
+const TOTEM: &str = "totem.";
 /// The quorum provider that has votes.
 const VOTEQUORUM: &str = "corosync_votequorum";
 /// The newest pause that corosync noticed. It tells nobody who follows these keys that there is one.
@@ -90,8 +91,15 @@ impl Client {
             prefix: true,
         };
         beat.call(|| {
-            for prefix in SECTIONS.into_iter().chain([MEMBERS, TOTEM, "config."]) {
+            for prefix in SECTIONS.into_iter().chain([MEMBERS, "config."]) {
                 config.track(prefix, any)?;
+            }
+            for name in options::names("totem").filter(|name| *name != "key") {
+                let one = Track {
+                    prefix: false,
+                    ..any
+                };
+                config.track(&format!("{TOTEM}{name}"), one)?;
             }
             // The statistics tell of keys that come and go, but of values only key by key.
             let shape = Track {
