@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::paths::CorosyncPaths;
 use crate::sys::clock;
 use crate::sys::file;
+use crate::sys::host;
 use crate::sys::pidfd::PidFd;
 use crate::sys::pidfile::{self, Holder};
 use crate::sys::procfs::{Check, Proc, ProcId};
@@ -96,6 +97,12 @@ fn real_bin(paths: &CorosyncPaths) -> PathBuf {
 fn hold(proc: &Proc, id: ProcId, run_dir: &Path) -> Option<Process> {
     let pidfd = PidFd::open(id.pid).ok()?;
     let lives = matches!(proc.check_process(&id), Ok(Check::Alive(state)) if state != 'Z');
+    // Who looks around has no corosync of his own: a child of ours is corosync's check `-t`, and must be
+    // left to who waits for it.
+    let stat = proc.read_stat(id.pid).ok()??;
+    if stat.ppid == host::own_pid().0 {
+        return None;
+    }
     if !lives || !proc.same_namespaces(id.pid) {
         return None;
     }
@@ -122,4 +129,42 @@ fn recorded(proc: &Proc, run_dir: &Path) -> Option<Process> {
     let mut found = hold(proc, id, run_dir)?;
     found.from = record.from;
     Some(found)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::sys::pidfd::Exit;
+    use crate::sys::tool;
+    use std::time::Duration;
+
+    /// corosync's check has its name and its executable, and runs while corosync does not.
+    #[test]
+    fn a_check_that_we_run_is_no_corosync_to_adopt_and_keeps_its_exit_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let bin = dir.path().join("corosync");
+        std::fs::copy("/bin/sleep", &bin).unwrap();
+        let paths = CorosyncPaths {
+            bin: bin.clone(),
+            conf: dir.path().join("corosync.conf"),
+            authkey: dir.path().join("authkey"),
+            pid: dir.path().join("corosync.pid"),
+        };
+        std::fs::write(&paths.conf, "").unwrap();
+        let check = std::thread::spawn(move || {
+            tool::run(&bin, &["corosync", "1"], Duration::from_secs(60)).unwrap()
+        });
+        let mut seen = false;
+        while !check.is_finished() {
+            let real = real_bin(&paths);
+            seen |= !Proc::default()
+                .find_process("corosync", Some(&real))
+                .unwrap()
+                .is_empty();
+            assert!(Process::find(&paths, dir.path()).unwrap().is_none());
+        }
+        assert!(seen, "it ran");
+        assert_eq!(check.join().unwrap().exit, Some(Exit::Code(0)));
+    }
 }
