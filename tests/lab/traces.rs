@@ -1,8 +1,9 @@
 //! The lab leaves nothing behind, neither after `down` nor when `up` is killed.
 
 use crate::common::{LONG, pause, until};
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -55,13 +56,25 @@ impl Machine {
 struct Traced {
     root: tempfile::TempDir,
     mark: String,
-    spaces: BTreeSet<PathBuf>,
+    /// Held open: the number of one that has gone would be given to another lab's.
+    spaces: BTreeMap<PathBuf, File>,
 }
+
+const SPACES: [&str; 4] = ["user", "mnt", "net", "pid"];
 
 /// The namespaces of a process that a lab makes anew.
 fn spaces(pid: &str) -> impl Iterator<Item = PathBuf> + '_ {
     let of = move |name| fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
-    ["user", "mnt", "net", "pid"].into_iter().filter_map(of)
+    SPACES.into_iter().filter_map(of)
+}
+
+/// The same, held open.
+fn held_spaces(pid: &str) -> impl Iterator<Item = (PathBuf, File)> + '_ {
+    SPACES.into_iter().filter_map(move |name| {
+        let file = File::open(format!("/proc/{pid}/ns/{name}")).ok()?;
+        let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Some((fs::read_link(held).ok()?, file))
+    })
 }
 
 fn all_pids() -> Vec<String> {
@@ -86,7 +99,7 @@ impl Traced {
                 .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
                 .unwrap(),
             mark: format!("LAB_TRACED={name}-{}", std::process::id()),
-            spaces: BTreeSet::new(),
+            spaces: BTreeMap::new(),
         }
     }
 
@@ -116,10 +129,10 @@ impl Traced {
         };
         let marked: Vec<String> = pids.iter().filter(|p| word(p)).cloned().collect();
         for pid in &marked {
-            self.spaces
-                .extend(spaces(pid).filter(|s| !ours.contains(s)));
+            let new = held_spaces(pid).filter(|(s, _)| !ours.contains(s));
+            self.spaces.extend(new);
         }
-        let inside = |pid: &String| spaces(pid).any(|s| self.spaces.contains(&s));
+        let inside = |pid: &String| spaces(pid).any(|s| self.spaces.contains_key(&s));
         let all: BTreeSet<String> = marked
             .into_iter()
             .chain(pids.into_iter().filter(inside))
