@@ -6,8 +6,10 @@ mod away;
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;
+mod delivery;
 mod links;
 mod liveness;
+mod names;
 mod quorum;
 mod reloads;
 mod why;
