@@ -12,4 +12,5 @@ mod liveness;
 mod names;
 mod quorum;
 mod reloads;
+mod stranger;
 mod why;
