@@ -222,14 +222,14 @@ impl Findings<'_> {
         );
         verdict.what_to_do.clear();
         if let Some(c) = &self.status.cluster {
-            verdict.evidence.push(format!(
-                "{} of {} nodes are members, with {} of {} votes; {} are needed",
-                c.present(),
-                c.members.len(),
-                c.total_votes,
-                c.expected_votes,
-                c.quorum
-            ));
+            let (total, all, quorum) = (c.total_votes, c.expected_votes, c.quorum);
+            let votes = match c.votes_count() {
+                true => format!("with {total} of {all} votes; {quorum} are needed"),
+                false => "and without a quorum provider each is quorate, also alone".to_owned(),
+            };
+            let (present, nodes) = (c.present(), c.members.len());
+            let line = format!("{present} of {nodes} nodes are members, {votes}");
+            verdict.evidence.push(line);
         }
         match self.status.links.len() {
             0 => {}

@@ -10,6 +10,7 @@ mod delivery;
 mod links;
 mod liveness;
 mod names;
+mod provider;
 mod quorum;
 mod reloads;
 mod stranger;

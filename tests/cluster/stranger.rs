@@ -1,6 +1,6 @@
 //! A node that is heard on its links and does not join.
 
-use crate::bed::{formed, in_state, none_of, token, up_edited, well};
+use crate::bed::{formed, in_state, members, none_of, token, up_edited, well};
 use crate::common::{LONG, Node, degraded, stays, until};
 use nix::sys::ptrace;
 use nix::sys::wait::waitpid;
@@ -79,9 +79,16 @@ fn a_node_that_is_heard_and_does_not_join_is_told_as_that() {
     none_of(&n1, seq, &["link.down", "degraded", "quorum.lost"]);
     ptrace::detach(outside, None).unwrap();
     for (n, pid) in [&n1, &n2, &n3].into_iter().zip(&pids) {
-        n.wait("together again", |s| well(s, 3));
+        // That its main thread rested is told for a minute, where it did.
+        n.wait("together again", |s| {
+            degraded(s).iter().all(|r| *r == "sched-pause") && members(s) == [1, 2, 3]
+        });
         assert_eq!(n.pid(), *pid, "{}", n.name);
-        assert_eq!(codes(n).1, ["healthy"]);
+    }
+    for n in [&n1, &n2] {
+        until("healthy", LONG, || {
+            (codes(n).1 == ["healthy"]).then_some(())
+        });
     }
 
     // One that never came, as a firewall lets only pings through.
