@@ -1,7 +1,7 @@
 //! Names in corosync.conf, and a name server that takes its time: corosync's main loop rests meanwhile.
 
-use crate::bed::{formed, none_of, of_kinds, up_edited, wait_after, well};
-use crate::common::{LONG, degraded, until};
+use crate::bed::{formed, none_of, of_kinds, wait_after};
+use crate::common::{LONG, Lab, degraded, until};
 use std::time::{Duration, Instant};
 
 /// Knows every name, and answers one question late after /tmp/late was made.
@@ -31,7 +31,7 @@ const PLACE: &str =
 
 #[test]
 fn a_corosync_that_waits_for_a_name_server_in_a_reload_is_not_killed() {
-    let lab = crate::common::Lab::up("names", "1 --no-clusmgr", &[]);
+    let lab = Lab::up("names", "1 --no-clusmgr", &[]);
     let n1 = lab.node(1);
     n1.put("/tmp/server.py", SERVER);
     n1.sh(PLACE).ok();
