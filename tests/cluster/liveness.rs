@@ -115,7 +115,7 @@ fn replaced(node: &Node<'_>, seq: u64, first: i64, how: &str) -> i64 {
 fn only_a_corosync_that_was_stopped_for_too_long_is_replaced() {
     let flags = [
         "--hang-timeout",
-        "2",
+        "3",
         "--stable-after",
         "0.1",
         "--poll-interval",
@@ -134,15 +134,22 @@ fn only_a_corosync_that_was_stopped_for_too_long_is_replaced() {
     n1.kill("CONT", pid);
     n1.wait_ring(1);
 
-    // The whole machine pauses, for longer than the time-out, and more than once.
+    // The whole machine pauses, for longer than the time-out, and more than once. clusmgr sees corosync
+    // stopped before and after that, as it is the first to go on.
     let daemon = n1.daemon_pid();
     for _ in 0..2 {
-        n1.sh(&format!("kill -STOP {daemon} {pid}")).ok();
+        n1.sh(&format!(
+            "kill -STOP {pid} && sleep .4 && kill -STOP {daemon}"
+        ))
+        .ok();
         n1.wait_letter(daemon, "T");
-        stays("nothing runs", Duration::from_secs(4), || {
+        stays("nothing runs", Duration::from_secs(5), || {
             n1.letter(pid) == "T" && n1.letter(daemon) == "T"
         });
-        n1.sh(&format!("kill -CONT {pid} {daemon}")).ok();
+        n1.sh(&format!(
+            "kill -CONT {daemon} && sleep .4 && kill -CONT {pid}"
+        ))
+        .ok();
         n1.wait_ring(1);
         n1.wait_state("running");
     }
@@ -151,7 +158,7 @@ fn only_a_corosync_that_was_stopped_for_too_long_is_replaced() {
     let outside = Pid::from_raw(n1.outside(pid));
     ptrace::attach(outside).expect("this test may trace processes of its own lab");
     waitpid(outside, None).unwrap();
-    stays("a debugger holds it", Duration::from_secs(4), || {
+    stays("a debugger holds it", Duration::from_secs(5), || {
         n1.letter(pid) == "t" && n1.pid() == pid
     });
     ptrace::detach(outside, None).unwrap();
