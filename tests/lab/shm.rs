@@ -81,6 +81,7 @@ fn a_corosync_that_starts_while_dev_shm_is_full_is_reached_once_there_is_room() 
             (n1.sh("compgen -G '/dev/shm/qb-*'").code != 0).then_some(())
         });
         leave(&n1, free);
+        let seq = n1.latest();
         n1.ctl(&["start", "--no-wait"]).ok();
         let s = n1.wait("it runs, and cannot be reached", |s| {
             let mut told = degraded(s);
@@ -89,6 +90,14 @@ fn a_corosync_that_starts_while_dev_shm_is_full_is_reached_once_there_is_room() 
         });
         let pid = s["service"]["pid"].clone();
         assert_eq!(s["cluster"], Value::Null);
+        let times: Vec<u64> = n1
+            .events_of("degraded")
+            .iter()
+            .filter(|e| e["seq"].as_u64() > Some(seq))
+            .map(|e| e["at"].as_u64().unwrap())
+            .collect();
+        // The space is looked at at once, not only with the next look of every half a minute.
+        assert!(times[1].abs_diff(times[0]) < 5000, "{times:?}");
         // The root first.
         assert_eq!(why(&n1).0, ["shm-full", "no-answer"]);
         // It is tried again, and now and then only.
