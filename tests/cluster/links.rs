@@ -153,7 +153,7 @@ fn a_peer_whose_corosync_dies_again_and_again_does_not_make_its_link_flap() {
         "--restart-limit",
         "0",
     ];
-    let lab = up_edited("peer-restarts", (3, 1), &flags, |t| t.to_owned());
+    let lab = up_edited("peer-restarts", (3, 1), &flags, str::to_owned);
     let pids = formed(&lab, 3);
     let [n1, n2, n3] = [1, 2, 3].map(|k| lab.node(k));
     let seq = n1.latest();

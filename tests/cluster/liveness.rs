@@ -115,7 +115,7 @@ fn replaced(node: &Node<'_>, seq: u64, first: i64, how: &str) -> i64 {
 fn only_a_corosync_that_was_stopped_for_too_long_is_replaced() {
     let flags = [
         "--hang-timeout",
-        "3",
+        "5",
         "--stable-after",
         "0.1",
         "--poll-interval",
@@ -143,7 +143,7 @@ fn only_a_corosync_that_was_stopped_for_too_long_is_replaced() {
         ))
         .ok();
         n1.wait_letter(daemon, "T");
-        stays("nothing runs", Duration::from_secs(5), || {
+        stays("nothing runs", Duration::from_secs(6), || {
             n1.letter(pid) == "T" && n1.letter(daemon) == "T"
         });
         n1.sh(&format!(
@@ -158,7 +158,7 @@ fn only_a_corosync_that_was_stopped_for_too_long_is_replaced() {
     let outside = Pid::from_raw(n1.outside(pid));
     ptrace::attach(outside).expect("this test may trace processes of its own lab");
     waitpid(outside, None).unwrap();
-    stays("a debugger holds it", Duration::from_secs(5), || {
+    stays("a debugger holds it", Duration::from_secs(6), || {
         n1.letter(pid) == "t" && n1.pid() == pid
     });
     ptrace::detach(outside, None).unwrap();
