@@ -243,9 +243,13 @@ impl Findings<'_> {
             return Report::of(self.healthy());
         }
         let order = if self.running() { UP } else { DOWN };
+        // A full /dev/shm hurts a corosync that runs in this alone: it serves no new client.
+        let cause = self.has("no-answer").then_some("shm-full");
         let place = |v: &Verdict| {
-            let listed = order.iter().position(|code| *code == v.code);
-            listed.unwrap_or(order.len())
+            let is_cause = cause == Some(v.code.as_str());
+            let code = if is_cause { "no-answer" } else { &v.code };
+            let listed = order.iter().position(|listed| *listed == code);
+            (listed.unwrap_or(order.len()), !is_cause)
         };
         self.verdicts.sort_by_key(place);
         Report {

@@ -33,7 +33,10 @@ fn quorum(c: &ClusterStatus) -> Row {
     };
     let does = if c.quorate { "quorate" } else { "NOT quorate" };
     let (total, all, needed) = (c.total_votes, c.expected_votes, c.quorum);
-    let text = format!("{name}{does}: {total} of {all} votes, {needed} needed");
+    let text = match c.votes_count() {
+        true => format!("{name}{does}: {total} of {all} votes, {needed} needed"),
+        false => format!("{name}{does}: no quorum provider, so no votes are counted"),
+    };
     ("cluster", text, !c.quorate)
 }
 

@@ -285,3 +285,20 @@ fn a_corosync_that_says_nothing_of_the_cluster_is_not_called_a_member() {
     assert!(text.contains("\n  cluster        not known: "), "{text}");
     assert_eq!(exit_code(&s), 151);
 }
+
+#[test]
+fn without_a_quorum_provider_no_votes_are_told() {
+    let mut s = healthy(2, 1);
+    let cluster = s.cluster.as_mut().unwrap();
+    (cluster.expected_votes, cluster.total_votes, cluster.quorum) = (0, 0, 0);
+    let text = status(&s, &view(false));
+    let line = "\n  cluster        pair, quorate: no quorum provider, so no votes are counted\n";
+    assert!(text.contains(line), "{text}");
+    let line =
+        "2 of 2 nodes are members, and without a quorum provider each is quorate, also alone";
+    let report = crate::verdict::judge(&s);
+    assert_eq!(
+        (report.first(), &*report.verdicts[0].evidence[0]),
+        ("healthy", line)
+    );
+}

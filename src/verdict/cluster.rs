@@ -30,6 +30,7 @@ impl Findings<'_> {
         match (up, links.len()) {
             (_, 0) => None,
             (0, 1) => Some("its link is down".to_owned()),
+            (1, 1) => Some("its link is connected".to_owned()),
             (0, n) => Some(format!("all its {n} links are down")),
             (up, n) => Some(format!("{up} of its {n} links connected")),
         }
@@ -109,7 +110,8 @@ impl Findings<'_> {
         };
         let mut found = Vec::new();
         if !heard.is_empty() {
-            let end = "connected, but no member: another key or configuration, or just starting";
+            let end = "connected, but no member: just starting, or its corosync hangs or has another \
+                       configuration";
             found.push(add("connected-but-no-member", &heard, end));
         }
         // Without quorum these are the missing ones, and said already.
@@ -220,14 +222,14 @@ impl Findings<'_> {
         );
         verdict.what_to_do.clear();
         if let Some(c) = &self.status.cluster {
-            verdict.evidence.push(format!(
-                "{} of {} nodes are members, with {} of {} votes; {} are needed",
-                c.present(),
-                c.members.len(),
-                c.total_votes,
-                c.expected_votes,
-                c.quorum
-            ));
+            let (total, all, quorum) = (c.total_votes, c.expected_votes, c.quorum);
+            let votes = match c.votes_count() {
+                true => format!("with {total} of {all} votes; {quorum} are needed"),
+                false => "and without a quorum provider each is quorate, also alone".to_owned(),
+            };
+            let (present, nodes) = (c.present(), c.members.len());
+            let line = format!("{present} of {nodes} nodes are members, {votes}");
+            verdict.evidence.push(line);
         }
         match self.status.links.len() {
             0 => {}

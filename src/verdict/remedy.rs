@@ -166,9 +166,11 @@ fn of_the_cluster(word: &str) -> Option<&'static [&'static str]> {
         ],
         "connected-but-no-member" => &[
             "wait some seconds: a node that has just started joins within that time",
-            "compare clusmgrctl key fingerprint, and cluster_name and config_version of corosync.conf, \
-             on both nodes",
-            "if all are equal, clusmgrctl restart on that node",
+            "see clusmgrctl why on that node: its corosync may hang, or die again and again",
+            "compare nodelist and config_version of corosync.conf, and clusmgrctl key fingerprint, on \
+             both nodes",
+            "see that nothing on the way lets only small packets through: a firewall, a smaller MTU; \
+             else clusmgrctl restart on that node",
         ],
         "link-down" => &[
             "look at the network of that link: cable, switch, address, firewall; the other link \

@@ -97,6 +97,13 @@ fn root_causes_come_before_their_symptoms() {
             &["not-quorate", "shm-full"],
         ),
         (
+            edit(base(), |s| s.cluster = None)
+                .degraded("no-answer")
+                .degraded("drift")
+                .degraded("shm-full"),
+            &["shm-full", "no-answer", "drift"],
+        ),
+        (
             edit(no_quorum(), |s| s.key.drift = true).degraded("drift"),
             &["key-drift", "not-quorate", "drift"],
         ),

@@ -15,7 +15,7 @@ pub struct ClusterStatus {
     pub quorate: bool,
     /// `NODEID.SEQ`, both in hex, as corosync's own tools write it; null before the first ring.
     pub ring_id: Option<String>,
-    /// Votes that the whole cluster has.
+    /// Votes that the whole cluster has; 0 where no quorum provider counts votes.
     pub expected_votes: u32,
     /// Votes of this partition.
     pub total_votes: u32,
@@ -99,6 +99,13 @@ impl ClusterStatus {
         self.members
             .iter()
             .filter(|m| m.state != MemberState::Member)
+    }
+
+    /// Whether there is a quorum provider that counts votes. Where there is none, corosync calls every
+    /// node quorate, also one that is alone.
+    #[must_use]
+    pub fn votes_count(&self) -> bool {
+        self.expected_votes > 0
     }
 
     /// How many nodes are members.

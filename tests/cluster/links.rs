@@ -1,7 +1,9 @@
 //! Links that go down and up: alone, again and again, and in one direction.
 
-use crate::bed::{Follower, formed, kinds, none_of, of_kinds, token, up_edited, wait_after, well};
-use crate::common::{Lab, Node, degraded};
+use crate::bed::{
+    Follower, formed, in_state, kinds, none_of, of_kinds, token, up_edited, wait_after, well,
+};
+use crate::common::{LONG, Lab, Node, degraded, until};
 use serde_json::Value;
 
 const TOLD: [&str; 4] = ["link.down", "link.up", "link.flapping", "link.steady"];
@@ -138,5 +140,42 @@ fn one_link_of_two_is_told_down_up_one_way_and_flapping_and_costs_no_quorum() {
             &["quorum.lost", "ring.changed", "node.left", "service.hung"],
         );
         assert_eq!(n.pid(), pid);
+    }
+}
+
+#[test]
+fn a_peer_whose_corosync_dies_again_and_again_does_not_make_its_link_flap() {
+    let flags = [
+        "--poll-interval",
+        "0.2",
+        "--stable-after",
+        "0.1",
+        "--restart-limit",
+        "0",
+    ];
+    let lab = up_edited("peer-restarts", (3, 1), &flags, str::to_owned);
+    let pids = formed(&lab, 3);
+    let [n1, n2, n3] = [1, 2, 3].map(|k| lab.node(k));
+    let seq = n1.latest();
+    let mut pid = pids[2];
+    // At once, and after the others have lost it.
+    for away in [false, false, true, false, true, false] {
+        let rings = of_kinds(&n1, seq, &["node.joined"]).len();
+        if away {
+            n3.ctl(&["stop", "--wait"]).ok();
+            n1.wait("without n3", |s| in_state(s, "left") == [3]);
+            n3.ctl(&["start", "--wait"]).ok();
+        } else {
+            n3.kill("KILL", pid);
+        }
+        pid = n3.wait_other(pid);
+        until("n3 joined", LONG, || {
+            (of_kinds(&n1, seq, &["node.joined"]).len() > rings).then_some(())
+        });
+        formed(&lab, 3);
+    }
+    for (n, pid) in [(&n1, pids[0]), (&n2, pids[1])] {
+        none_of(n, 0, &["link.flapping", "link.steady"]);
+        assert_eq!(n.pid(), pid, "{}", n.name);
     }
 }

@@ -6,8 +6,12 @@ mod away;
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;
+mod delivery;
 mod links;
 mod liveness;
+mod names;
+mod provider;
 mod quorum;
 mod reloads;
+mod stranger;
 mod why;

@@ -1,8 +1,9 @@
 //! Quorum, rings and members, as `status` shows them and as they are told.
 
 use crate::bed::{Follower, formed, in_state, kinds, members, none_of, of_kinds, wait_after, well};
-use crate::common::{Lab, Node, until};
+use crate::common::{LONG, Lab, Node, stays, until};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The first verdict of `why`, and its exit code.
 #[track_caller]
@@ -158,10 +159,13 @@ fn a_pair_waits_for_all_and_says_for_whom() {
 
     // The gate opens when the other one has come.
     n1.spawn("bash -c 'clusmgrctl status --wait=50; echo code $?'");
+    let said = || String::from_utf8(n1.read("/tmp/spawned.out")).unwrap();
+    stays("the gate is shut", Duration::from_secs(2), || {
+        !said().contains("code")
+    });
     n2.start_daemon(&["--poll-interval", "0.2"]);
-    until("the gate opens", crate::common::LONG, || {
-        let said = String::from_utf8(n1.read("/tmp/spawned.out")).unwrap();
-        said.contains("code 0").then_some(())
+    until("the gate opens", LONG, || {
+        said().contains("code 0").then_some(())
     });
     formed(&lab, 2);
     assert!(flags(&n1.status()));

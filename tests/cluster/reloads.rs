@@ -1,7 +1,7 @@
 //! Reloads that go well and that get stuck, versions that differ, what runs against the file, and
 //! pauses.
 
-use crate::bed::{formed, kinds, none_of, of_kinds, token, up_edited, wait_after, well};
+use crate::bed::{formed, kinds, members, none_of, of_kinds, token, up_edited, wait_after, well};
 use crate::common::{Node, degraded, stays};
 use serde_json::Value;
 use std::time::Duration;
@@ -107,4 +107,11 @@ fn reloads_versions_differences_and_pauses_are_told_where_they_are() {
     assert_eq!(n1.pid(), pids[0]);
     assert_eq!(n1.ctl(&["status"]).code, 151);
     none_of(&n1, seq, &["service.hung", "service.starting"]);
+
+    // It was that corosync's pause, and no other's.
+    n1.kill("KILL", pids[0]);
+    let s = n1.wait("another one is known", |s| {
+        s["service"]["pid"] != pids[0] && members(s) == [1, 2]
+    });
+    assert!(!degraded(&s).contains(&"sched-pause"), "{s:#}");
 }

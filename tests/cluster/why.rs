@@ -1,7 +1,7 @@
 //! `why`: faults that are put into real nodes, and the first verdict of each.
 
 use crate::bed::{formed, token, up_edited, well};
-use crate::common::{Lab, Node, until};
+use crate::common::{Lab, Node, degraded, stays, until};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -138,6 +138,17 @@ fn a_node_among_others_says_who_is_missing_and_which_link_is_down() {
 
     n3.ctl(&["stop", "--wait"]).ok();
     says(&n1, "no-link", &["n3"]);
+    // Of this node itself that says nothing.
+    let down = |s: &Value| {
+        let links = s["links"].as_array().unwrap();
+        let mut to_3 = links.iter().filter(|l| l["nodeid"] == 3);
+        to_3.all(|l| l["connected"] == false)
+    };
+    n1.wait("both links to n3 are down", down);
+    stays("not degraded", Duration::from_secs(2), || {
+        let s = n1.status();
+        down(&s) && !degraded(&s).contains(&"link-down")
+    });
     lab.verb(&["cut", "n1"]).ok();
     says(&n1, "not-quorate", &["n2 and n3 missing", "1 of 2 votes"]);
     n1.wait("alone", |s| s["cluster"]["quorate"] == false);

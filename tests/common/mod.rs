@@ -248,6 +248,19 @@ impl Node<'_> {
         text.trim().parse().unwrap()
     }
 
+    /// How often the threads of the node's clusmgr went to sleep so far, of their own will.
+    #[track_caller]
+    pub fn wake_ups(&self) -> u64 {
+        let pid = self.daemon_pid();
+        // A thread that serves a client may end meanwhile.
+        let all = self.sh(&format!("cat /proc/{pid}/task/*/status 2>/dev/null; true"));
+        let all = all.ok();
+        all.lines()
+            .filter_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))
+            .map(|n| n.trim().parse::<u64>().unwrap())
+            .sum()
+    }
+
     /// Ends clusmgr by a signal and waits until it is gone.
     #[track_caller]
     pub fn end_daemon(&self, signal: &str) {

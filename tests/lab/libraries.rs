@@ -1,7 +1,7 @@
 //! corosync's client libraries in the daemon: what any client may write into corosync's maps,
 //! libraries that do not fit, and a corosync that dies in the middle of a call.
 
-use crate::common::{LONG, Lab, Node, degraded, stays, until};
+use crate::common::{LONG, Lab, degraded, stays, until};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -136,11 +136,11 @@ fn with_libraries_of_another_version_corosync_runs_and_what_is_missing_is_named(
     assert_eq!(why.code, 1, "{why:?}");
     assert!(why.out.contains("libcmap.so.4"), "{why:?}");
     // A corosync that nobody could ask has not failed to answer, however long that lasts.
-    let before = switches(&n1);
+    let before = n1.wake_ups();
     stays("that alone", Duration::from_secs(12), || {
         degraded(&n1.status()) == ["no-libraries"]
     });
-    assert!(switches(&n1) > before);
+    assert!(n1.wake_ups() > before);
     assert_eq!((n1.daemon_pid(), n1.pid()), pids);
     assert_eq!(n1.events_of("degraded").len(), 1);
     // Installed now.
@@ -149,16 +149,6 @@ fn with_libraries_of_another_version_corosync_runs_and_what_is_missing_is_named(
     assert_eq!(degraded(&s), [""; 0]);
     n1.wait_event("degraded.ended", 1);
     assert_eq!((n1.daemon_pid(), n1.pid()), pids);
-}
-
-/// How often the daemon's threads went to sleep so far, of their own will.
-fn switches(node: &Node<'_>) -> u64 {
-    let pid = node.daemon_pid();
-    let all = node.sh(&format!("cat /proc/{pid}/task/*/status")).ok();
-    all.lines()
-        .filter_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))
-        .map(|n| n.trim().parse::<u64>().unwrap())
-        .sum()
 }
 
 #[test]
@@ -189,15 +179,15 @@ fn a_corosync_that_dies_in_the_middle_of_a_call_is_reached_again_each_time_witho
     assert_eq!(n1.events_of("quorum.gained").len(), 11);
     assert_eq!(n1.events_of("service.hung").len(), 0);
     // Quiet now: a loop would go round thousands of times.
-    let before = switches(&n1);
+    let before = n1.wake_ups();
     stays("it lives", Duration::from_secs(4), || n1.lives(daemon));
-    let woke = switches(&n1) - before;
+    let woke = n1.wake_ups() - before;
     assert!(woke < 200, "{woke} wake-ups in 4 s");
     // Nor where corosync stays away.
     n1.ctl(&["stop"]).ok();
     n1.wait_state("stopped");
-    let before = switches(&n1);
+    let before = n1.wake_ups();
     stays("it lives", Duration::from_secs(2), || n1.lives(daemon));
-    let woke = switches(&n1) - before;
+    let woke = n1.wake_ups() - before;
     assert!(woke < 100, "{woke} wake-ups in 2 s");
 }

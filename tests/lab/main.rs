@@ -21,6 +21,7 @@ mod options;
 mod restarts;
 mod running;
 mod secrets;
+mod shm;
 mod states;
 mod supervisor;
 mod takeover;

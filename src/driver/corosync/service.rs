@@ -149,7 +149,11 @@ impl CorosyncService {
     }
 
     fn look_at_space(&mut self, now: Mono) {
-        if self.space_at.is_some_and(|at| now.since(at) < SPACE_EVERY) {
+        // A corosync that serves nobody may lack space, and whoever lacks it waits to hear of its end.
+        let waits = ["no-answer", "shm-full"]
+            .iter()
+            .any(|reason| self.sys.is_degraded(reason));
+        if !waits && self.space_at.is_some_and(|at| now.since(at) < SPACE_EVERY) {
             return;
         }
         self.space_at = Some(now);

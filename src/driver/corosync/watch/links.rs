@@ -348,6 +348,30 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_is_restarted_again_and_again_does_not_flap() {
+        let nodes = |ids: &[u32]| ids.iter().map(|id| NodeId(*id)).collect();
+        let mut links = up();
+        links.ring(&nodes(&[1, 2]), &[]);
+        for n in 1..=6 {
+            // Its link goes down before or after the ring has lost it.
+            let begin = at(4 * n);
+            if n % 2 == 0 {
+                links.ring(&nodes(&[1]), &[ID.0]);
+            }
+            assert_eq!(kinds(&links.sample(ID, false, n, begin)), ["link.down"]);
+            if n % 2 == 1 {
+                links.ring(&nodes(&[1]), &[ID.0]);
+            }
+            links.ring(&nodes(&[1, 2]), &[]);
+            assert_eq!(
+                kinds(&links.sample(ID, true, n, at(4 * n + 1))),
+                ["link.up"]
+            );
+        }
+        assert_eq!(links.bad(), (vec![], vec![]));
+    }
+
+    #[test]
     fn a_restart_of_corosync_is_no_flap_and_what_changed_meanwhile_is_told() {
         let mut links = up();
         links.sample(ID, false, 1, at(2));

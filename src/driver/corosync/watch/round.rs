@@ -300,6 +300,11 @@ impl Watching {
         let sys = Arc::clone(&self.sys);
         let beat = &sys.watch.beat;
         let mut news = beat.call(|| client.take())?;
+        if news.reload_began {
+            // Before anything is asked of it, which may take as long as a name server does.
+            self.reloads.began(now);
+            self.sys.watch.reloading.store(true, Ordering::Relaxed);
+        }
         self.alone = now;
         if new {
             news.shape = true;
@@ -327,14 +332,11 @@ impl Watching {
         }
         beat.call(|| self.take_members(client, &news, notes))?;
         self.take_links(client, &news, now, notes)?;
-        if news.reload_began {
-            self.reloads.began(now);
-            self.sys.watch.reloading.store(true, Ordering::Relaxed);
-        }
         if news.reload {
             self.config_at.get_or_insert(now.plus(SETTLE));
             let (busy, status) = beat.call(|| client.reload())?;
-            self.sys.watch.reloading.store(busy, Ordering::Relaxed);
+            // It has looked up all names before it answers, also where the reload is stuck from then on.
+            self.sys.watch.reloading.store(false, Ordering::Relaxed);
             notes.extend(self.reloads.seen(busy, status, now));
         }
         // In the wake-up of a message, so that it costs none of its own.
