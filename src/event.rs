@@ -150,6 +150,9 @@ pub struct Note {
     /// For programs; the keys of a kind are in the README.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
+    /// Who wants to know when it is in the journal gives it one; goes nowhere else.
+    #[serde(skip)]
+    pub ticket: Option<u64>,
 }
 
 impl Note {
@@ -161,6 +164,7 @@ impl Note {
             severity,
             text: text.into(),
             fields: Map::new(),
+            ticket: None,
         }
     }
 

@@ -283,6 +283,10 @@ impl DriverData for CorosyncSys {
         (guard.cluster.clone(), guard.links.clone())
     }
 
+    fn told(&self, ticket: u64, seq: u64) {
+        self.watch.told(ticket, seq);
+    }
+
     fn end_watch(&self) {
         self.watch.end();
     }
