@@ -31,15 +31,7 @@ pub fn start(
 
 /// From the driver's internal queue to the public one.
 pub(super) fn pass(data: &dyn DriverData) {
-    let (notes, lost) = data.evt_internal_queue().drain();
-    if lost > 0 {
-        let text = format!("{lost} events of the driver were lost");
-        let note = Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost);
-        data.evt_public_queue().push(note);
-    }
-    for note in notes {
-        data.evt_public_queue().push(note);
-    }
+    data.evt_internal_queue().pass_to(data.evt_public_queue());
 }
 
 struct Out<T> {

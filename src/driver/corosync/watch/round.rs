@@ -46,6 +46,8 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) target: Option<Target>,
     /// Nothing was looked at yet: what an earlier clusmgr knew is compared first.
     pub(super) first: bool,
+    /// There was a whole look at this corosync.
+    pub(super) looked: bool,
     /// What is told now happened while clusmgr was away, until that time.
     pub(super) away: Option<Mono>,
     /// What the next clusmgr is to know, as it is on disk.
@@ -83,6 +85,7 @@ impl Watching {
             client: None,
             target: None,
             first: true,
+            looked: false,
             away: None,
             record: Record::default(),
             read: None,
@@ -164,6 +167,7 @@ impl Watching {
             return;
         }
         let before = std::mem::replace(&mut self.target, order.target);
+        self.looked = false;
         let mut notes = Vec::new();
         if std::mem::take(&mut self.first) {
             let known = &self.record.known;
@@ -243,7 +247,10 @@ impl Watching {
             done
         });
         match done {
-            Ok(()) => self.show(notes, now),
+            Ok(()) => {
+                self.show(notes, now);
+                self.looked = true;
+            }
             Err(e) => {
                 self.tell(notes, now);
                 self.failed(e, now);

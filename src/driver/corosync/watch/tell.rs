@@ -66,8 +66,12 @@ impl Watching {
                 log::debug!("{e}");
             }
         };
-        for note in self.record.write_down(known, notes, told, save) {
-            self.sys.note(note);
+        let notes = self.record.write_down(known, notes, told, save);
+        if self.looked {
+            self.sys.tell(notes);
+        } else {
+            // What the monitor has to say of the process, as that it was adopted, comes first.
+            notes.into_iter().for_each(|note| self.sys.note(note));
         }
     }
 
