@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn note(text: &str) -> Note {
     Note::new(Kind::ConfigDrift, Severity::Warning, text)
@@ -25,13 +26,19 @@ fn a_full_queue_drops_the_oldest_and_counts_it() {
 #[test]
 fn what_several_threads_pass_on_stays_in_order() {
     let (from, to) = (EvtQueue::new(100_000), EvtQueue::new(100_000));
+    let all = AtomicBool::new(false);
     std::thread::scope(|s| {
         for _ in 0..3 {
-            s.spawn(|| (0..20_000).for_each(|_| from.pass_to(&to)));
+            s.spawn(|| {
+                while !all.load(Ordering::Relaxed) {
+                    from.pass_to(&to);
+                }
+            });
         }
         for n in 0..20_000 {
             from.push(note(&n.to_string()));
         }
+        all.store(true, Ordering::Relaxed);
     });
     from.pass_to(&to);
     let Taken::Notes(notes, 0) = to.take() else {
