@@ -150,6 +150,9 @@ pub struct Note {
     /// For programs; the keys of a kind are in the README.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
+    /// Who wants to know when it is in the journal gives it one; goes nowhere else.
+    #[serde(skip)]
+    pub ticket: Option<u64>,
 }
 
 impl Note {
@@ -161,6 +164,7 @@ impl Note {
             severity,
             text: text.into(),
             fields: Map::new(),
+            ticket: None,
         }
     }
 
@@ -193,7 +197,7 @@ pub trait EventSink: Send + Sync {
 /// When it is full the oldest note is dropped and counted: what happens now matters more.
 #[derive(Debug)]
 pub struct EvtQueue {
-    /// The C design's `q_mtx`. No other lock is taken while it is held.
+    /// The C design's `q_mtx`. No other lock is taken while it is held, but by [`EvtQueue::pass_to`].
     q_mtx: Mutex<QueueState>,
     filled: Condvar,
     cap: usize,
@@ -238,14 +242,19 @@ impl EvtQueue {
         self.filled.notify_one();
     }
 
-    /// Takes all there is, without waiting.
-    #[must_use]
-    pub fn drain(&self) -> (Vec<Note>, u64) {
+    /// Puts all there is into another queue, in order, whoever else does the same at that time: both
+    /// locks are held for it, ours first. What was lost is told there.
+    pub fn pass_to(&self, other: &EvtQueue) {
         let mut q = self.q_mtx.lock();
-        (
-            std::mem::take(&mut q.notes).into(),
-            std::mem::take(&mut q.lost),
-        )
+        let lost = std::mem::take(&mut q.lost);
+        if lost > 0 {
+            let text = format!("{lost} events of the driver were lost");
+            other.push(Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost));
+        }
+        // Taken, not drained: an empty queue holds no memory.
+        for note in std::mem::take(&mut q.notes) {
+            other.push(note);
+        }
     }
 
     /// Waits until there is something, or the queue is closed. For one thread that lives off this.

@@ -75,6 +75,16 @@ pub fn save<T: Serialize>(path: &Path, version: &str, state: &T) -> Result<Writt
     file::write_atomic(path, &bytes, 0o600)
 }
 
+/// As [`save`], for what says nothing after a boot, and is written often: not synced.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_for_this_boot<T: Serialize>(path: &Path, version: &str, state: &T) -> Result<Written> {
+    let bytes = serde_json::to_vec(&File { version, state })
+        .map_err(|_| Error::new("write state", path.display(), "it cannot be put as JSON"))?;
+    file::write_for_this_boot(path, &bytes, 0o600)
+}
+
 /// Where the reader stopped, and not what it saw there, which the crate's own words would quote.
 fn place(e: &serde_json::Error) -> String {
     let what = match e.classify() {

@@ -214,6 +214,9 @@ pub trait DriverData: change::Changes + Send + Sync {
     fn cluster(&self) -> (Option<ClusterStatus>, Vec<LinkStatus>) {
         (None, Vec::new())
     }
+    /// The event of this ticket ([`Note::ticket`]), and all before it, are out: in the journal, if that
+    /// takes any. It has this number.
+    fn told(&self, _ticket: u64, _seq: u64) {}
     /// Ends the [`Watcher`].
     fn end_watch(&self) {}
     /// For `status`.

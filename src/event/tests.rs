@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn note(text: &str) -> Note {
     Note::new(Kind::ConfigDrift, Severity::Warning, text)
@@ -12,12 +13,48 @@ fn a_full_queue_drops_the_oldest_and_counts_it() {
     for t in ["a", "b", "c"] {
         q.push(note(t));
     }
-    let (notes, lost) = q.drain();
+    let Taken::Notes(notes, lost) = q.take() else {
+        unreachable!("it is not closed")
+    };
     assert_eq!(
         notes.iter().map(|n| n.text.as_str()).collect::<Vec<_>>(),
         ["b", "c"]
     );
     assert_eq!(lost, 1);
+}
+
+#[test]
+fn what_several_threads_pass_on_stays_in_order() {
+    let (from, to) = (EvtQueue::new(100_000), EvtQueue::new(100_000));
+    let all = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| {
+                while !all.load(Ordering::Relaxed) {
+                    from.pass_to(&to);
+                }
+            });
+        }
+        for n in 0..20_000 {
+            from.push(note(&n.to_string()));
+        }
+        all.store(true, Ordering::Relaxed);
+    });
+    from.pass_to(&to);
+    let Taken::Notes(notes, 0) = to.take() else {
+        unreachable!("none was lost")
+    };
+    let numbers: Vec<usize> = notes.iter().map(|n| n.text.parse().unwrap()).collect();
+    assert_eq!(numbers, (0..20_000).collect::<Vec<_>>());
+    let small = EvtQueue::new(1);
+    small.push(note("a"));
+    small.push(note("b"));
+    small.pass_to(&to);
+    let Taken::Notes(notes, 0) = to.take() else {
+        unreachable!("none was lost here")
+    };
+    assert_eq!(notes[0].kind, Kind::EventsLost);
+    assert_eq!((notes.len(), &*notes[1].text), (2, "b"));
 }
 
 #[test]

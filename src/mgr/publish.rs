@@ -8,8 +8,8 @@ use crate::journal::Journal;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-/// Starts the thread; `told` is called with each event once it is out. It ends when the public queue is closed and empty, and then closes the
-/// journal and the hub.
+/// Starts the thread; `told` is called with each event once it is out. It ends when the public queue
+/// is closed and empty, and then closes the journal and the hub.
 ///
 /// # Errors
 /// When there can be no thread.
@@ -31,15 +31,7 @@ pub fn start(
 
 /// From the driver's internal queue to the public one.
 pub(super) fn pass(data: &dyn DriverData) {
-    let (notes, lost) = data.evt_internal_queue().drain();
-    if lost > 0 {
-        let text = format!("{lost} events of the driver were lost");
-        let note = Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost);
-        data.evt_public_queue().push(note);
-    }
-    for note in notes {
-        data.evt_public_queue().push(note);
-    }
+    data.evt_internal_queue().pass_to(data.evt_public_queue());
 }
 
 struct Out<T> {
@@ -55,10 +47,11 @@ impl<T: Fn(&Note)> Out<T> {
                 let text = format!(
                     "{lost} events were lost: they came faster than they could be numbered"
                 );
-                self.publish(Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost));
+                let note = Note::new(Kind::EventsLost, Severity::Err, text).with("lost", lost);
+                self.publish(data, note);
             }
             for note in notes {
-                self.publish(note);
+                self.publish(data, note);
             }
         }
         self.hub.close();
@@ -67,7 +60,7 @@ impl<T: Fn(&Note)> Out<T> {
         }
     }
 
-    fn publish(&mut self, note: Note) {
+    fn publish(&mut self, data: &dyn DriverData, note: Note) {
         let seq = self.journal.next_seq();
         log_note(seq, &note);
         let event = Event { seq, note };
@@ -76,6 +69,9 @@ impl<T: Fn(&Note)> Out<T> {
             // the same.
             let _ = self.journal.append(seq, &line);
             self.hub.publish(seq, line.into());
+        }
+        if let Some(ticket) = event.note.ticket {
+            data.told(ticket, seq);
         }
         (self.told)(&event.note);
     }

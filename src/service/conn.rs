@@ -10,6 +10,7 @@ use crate::event::Listen;
 use crate::sys::ready::{Want, wait};
 use crate::sys::wake::Waker;
 use crate::wire::{Answer, MAX_LINE, PROTO, ReplyLine, Request};
+use serde::Serialize;
 use serde_json::json;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -41,6 +42,15 @@ pub(super) struct Conn {
     pub(super) shared: Arc<Shared>,
     pub(super) manager: Arc<dyn Manager>,
     pub(super) greeted: bool,
+}
+
+/// A [`ReplyLine`] of one that went well.
+#[derive(Serialize)]
+struct OkLine<'a, T> {
+    id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proto: Option<u32>,
+    ok: &'a T,
 }
 
 /// The connection is over. Whatever was to be said has been said.
@@ -129,6 +139,12 @@ impl Conn {
             Err((id, e)) => (id, refuse(&e)),
             Ok(r) => match r.request {
                 Request::Subscribe { since } => return self.subscribe(r.id, since),
+                Request::Status => {
+                    let status = self.manager.status();
+                    self.reply_ok(r.id, &status)?;
+                    self.shared.done(self.id);
+                    return Ok(());
+                }
                 request => (
                     r.id,
                     dispatch(self.manager.as_ref(), &request, &self.caller),
@@ -163,9 +179,26 @@ impl Conn {
         Err(follow::follow(self, &hub, after))
     }
 
+    fn proto(&mut self) -> Option<u32> {
+        (!std::mem::replace(&mut self.greeted, true)).then_some(PROTO)
+    }
+
     fn reply(&mut self, id: u64, answer: Answer) -> Result<(), Over> {
-        let proto = (!std::mem::replace(&mut self.greeted, true)).then_some(PROTO);
-        let mut text = reply_line(id, proto, answer);
+        let proto = self.proto();
+        self.send_reply(id, proto, reply_line(id, proto, answer))
+    }
+
+    /// As [`Conn::reply`], but made into JSON only once: `status` is large, and asked often.
+    fn reply_ok(&mut self, id: u64, ok: &impl Serialize) -> Result<(), Over> {
+        let proto = self.proto();
+        let text = match serde_json::to_string(&OkLine { id, proto, ok }) {
+            Ok(text) => text + "\n",
+            Err(e) => reply_line(id, proto, refuse(&Error::new("write", "the answer", e))),
+        };
+        self.send_reply(id, proto, text)
+    }
+
+    fn send_reply(&self, id: u64, proto: Option<u32>, mut text: String) -> Result<(), Over> {
         if text.len() > MAX_LINE {
             let e = Error::new("write", "the answer", "it is longer than a line may be");
             text = reply_line(id, proto, refuse(&e));

@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::types::Pid;
 use nix::errno::Errno;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -180,6 +181,22 @@ impl Proc {
             std::str::from_utf8(count).ok()?.trim().parse::<u64>().ok()
         });
         counts.next()?.checked_add(counts.next()?)
+    }
+
+    /// The numbers that processes of other pid namespaces have there, as far as they are seen from
+    /// ours: those of containers. Not cheap where there are many processes.
+    #[must_use]
+    pub fn numbers_elsewhere(&self) -> BTreeSet<Pid> {
+        let own = fs::read_link(self.root.join("self/ns/pid")).ok();
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let pids = entries.filter_map(|e| number(e.file_name().as_bytes()));
+        let elsewhere = |pid: &Pid| fs::read_link(self.of(*pid, "ns/pid")).ok() != own;
+        pids.filter(elsewhere)
+            .flat_map(|pid| {
+                let text = fs::read(self.of(pid, "status")).unwrap_or_default();
+                inner_numbers(&text)
+            })
+            .collect()
     }
 
     /// The executable of a process; none if there is no such process, or it is a zombie or a
@@ -382,6 +399,15 @@ fn comm_is(path: &Path, comm: &[u8]) -> bool {
 /// No such process: the directory is not there, or went while it was read.
 fn is_gone(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(Errno::ESRCH as i32)
+}
+
+/// `NSpid:` of `/proc/PID/status`: a process's number in each namespace from ours inwards, but for ours.
+fn inner_numbers(status: &[u8]) -> Vec<Pid> {
+    let mut lines = status.split(|&b| b == b'\n');
+    let numbers = lines.find_map(|line| line.strip_prefix(b"NSpid:"));
+    let numbers = String::from_utf8_lossy(numbers.unwrap_or_default());
+    let inner = numbers.split_ascii_whitespace().skip(1);
+    inner.filter_map(|n| n.parse().ok().map(Pid)).collect()
 }
 
 #[cfg(test)]

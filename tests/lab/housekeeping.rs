@@ -1,6 +1,7 @@
 //! What others remove, and what the dead leave behind.
 
-use crate::common::{LONG, Lab, Node, until};
+use crate::common::{LONG, Lab, Node, stays, until};
+use std::time::Duration;
 
 #[test]
 fn a_run_directory_that_is_removed_does_not_keep_corosync_from_being_started_again() {
@@ -91,7 +92,7 @@ fn what_a_killed_corosync_leaves_in_shared_memory_is_removed_and_nothing_else() 
     let flags = ["--stable-after", "0.1", "--poll-interval", "0.2"];
     let lab = Lab::up("shm", "1 --no-clusmgr", &[]);
     let n1 = lab.node(1);
-    // Of a corosync before clusmgr's time; of strangers, the first of them dead too.
+    // Of strangers: a dead corosync that was never ours may be a living one of a container.
     n1.sh(
         "cd /dev/shm && touch qb-corosync-32001-blackbox-{data,header} \
            qb-other-32001-blackbox-data precious && mkdir qb-32002-1-31-abcdef",
@@ -110,16 +111,68 @@ fn what_a_killed_corosync_leaves_in_shared_memory_is_removed_and_nothing_else() 
             .ok();
         pid = n1.wait_other(pid);
     }
+    // One that dies while clusmgr is away.
+    n1.end_daemon("KILL");
+    n1.kill("KILL", pid);
+    n1.wait_gone(pid);
+    n1.start_daemon(&flags);
+    pid = n1.wait_other(pid);
     until("the blackboxes of the dead are gone", LONG, || {
-        (blackboxes(&n1) == [pid]).then_some(())
+        let mut left = blackboxes(&n1);
+        left.retain(|p| *p != 32001);
+        (left == [pid]).then_some(())
     });
     // But for the connections to the one that lives: clusmgr has some.
     let others = format!("cd /dev/shm && ls -d * | grep -v ^qb-{pid}-");
     let left = n1.sh(&others).ok();
-    let wanted = format!(
-        "precious\nqb-32002-1-31-abcdef\nqb-corosync-{pid}-blackbox-data\n\
-         qb-corosync-{pid}-blackbox-header\nqb-other-32001-blackbox-data\n"
-    );
+    let mut left: Vec<&str> = left.lines().collect();
+    left.sort_unstable();
+    let own = ["data", "header"].map(|kind| format!("qb-corosync-{pid}-blackbox-{kind}"));
+    let mut wanted = vec![
+        "precious",
+        "qb-32002-1-31-abcdef",
+        "qb-corosync-32001-blackbox-data",
+        "qb-corosync-32001-blackbox-header",
+        "qb-other-32001-blackbox-data",
+    ];
+    wanted.extend(own.iter().map(String::as_str));
+    wanted.sort_unstable();
     assert_eq!(left, wanted);
     n1.wait_ring(1);
+}
+
+#[test]
+fn what_has_the_number_of_a_living_process_of_a_container_stays_in_shared_memory() {
+    let flags = ["--stable-after", "0.1", "--poll-interval", "0.2"];
+    let lab = Lab::up("shm-container", "1", &flags);
+    let n1 = lab.node(1);
+    let pid = n1.wait_state("running")["service"]["pid"].as_i64().unwrap();
+    // A process of that number in a pid namespace of its own, which sees the same /dev/shm.
+    let script = format!(
+        "echo {} > /proc/sys/kernel/ns_last_pid; sleep 900 & echo $! > /tmp/inner; wait",
+        pid - 1
+    );
+    n1.put("/tmp/container.sh", script);
+    let container = n1.spawn("unshare --pid --fork --kill-child bash /tmp/container.sh");
+    let inner = || {
+        String::from_utf8_lossy(&n1.read("/tmp/inner"))
+            .trim()
+            .to_owned()
+    };
+    until("the container runs", LONG, || {
+        (n1.file("/tmp/inner").exists() && inner() == pid.to_string()).then_some(())
+    });
+    n1.kill("KILL", pid);
+    let next = n1.wait_other(pid);
+    stays("its files are there", Duration::from_secs(2), || {
+        blackboxes(&n1).contains(&pid)
+    });
+    // And go with it. A clusmgr that has just come looks at once.
+    n1.kill("KILL", container);
+    n1.wait_gone(container);
+    n1.end_daemon("KILL");
+    n1.start_daemon(&flags);
+    until("they are gone", LONG, || {
+        (blackboxes(&n1) == [next]).then_some(())
+    });
 }

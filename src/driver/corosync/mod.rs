@@ -58,7 +58,8 @@ const QUEUE_CAP: usize = 8192;
 /// The shared half of the driver (C: `clusmgr_corosync_sys_t`, the `driver_data`).
 ///
 /// Lock order: `ClusMgr` → `corosync_config_mtx` → `corosync_event_mtx` → `evt_internal_queue` →
-/// `evt_public_queue`. None is held over I/O, and no two at once.
+/// `evt_public_queue`. None is held over I/O, and no two at once but the last two, for what goes from
+/// one to the other.
 pub struct CorosyncSys {
     /// What it was made from.
     pub(crate) params: Params,
@@ -221,6 +222,15 @@ impl CorosyncSys {
         self.sink.note(note);
     }
 
+    /// Tells what the monitor has no part in, without waiting for its turn, which may take a while: it
+    /// looks at files in it.
+    fn tell(&self, notes: Vec<Note>) {
+        for note in notes {
+            self.evt_internal_queue.push(note);
+        }
+        self.evt_internal_queue.pass_to(&self.evt_public_queue);
+    }
+
     /// A reason to call the node degraded; told when it appears, not when only its detail changes.
     fn set_degraded(&self, reason: &'static str, detail: &str) {
         let mut guard = self.corosync_event_mtx.lock();
@@ -281,6 +291,10 @@ impl DriverData for CorosyncSys {
     fn cluster(&self) -> (Option<ClusterStatus>, Vec<LinkStatus>) {
         let guard = self.corosync_event_mtx.lock();
         (guard.cluster.clone(), guard.links.clone())
+    }
+
+    fn told(&self, ticket: u64, seq: u64) {
+        self.watch.told(ticket, seq);
     }
 
     fn end_watch(&self) {

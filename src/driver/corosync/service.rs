@@ -76,7 +76,7 @@ impl CorosyncService {
             unanswered: Unanswered::default(),
             compared: None,
             differs: None,
-            remains: Remains::new(Path::new(SHM)),
+            remains: Remains::load(Path::new(SHM), &run_dir, &Proc::default().boot_id()?),
             remains_at: None,
             already_running: false,
             sys,
@@ -120,7 +120,7 @@ impl CorosyncService {
     }
 
     /// Somebody may have removed the run directory: the notify socket is made again, and with it the
-    /// record of the process.
+    /// records of the process and of those before it.
     fn keep_run_dir(&mut self) -> Result<()> {
         if self.notify.is_there() {
             return Ok(());
@@ -132,6 +132,7 @@ impl CorosyncService {
         if let Some(process) = &self.process {
             process.keep();
         }
+        self.remains.keep();
         Ok(())
     }
 
@@ -259,6 +260,7 @@ impl Service for CorosyncService {
         self.output.adopted(process.from);
         let run = process.run();
         self.process = Some(process);
+        self.remains.ours(run.pid);
         self.sys.watch.set(Some((run.pid, true)));
         self.sys.record_adopted();
         Ok(Some(run))
@@ -288,6 +290,7 @@ impl Service for CorosyncService {
         self.sys.corosync_event_mtx.lock().corosync_reboot_needed = false;
         let run = process.run();
         self.process = Some(process);
+        self.remains.ours(run.pid);
         self.sys.watch.set(Some((run.pid, false)));
         Ok(run)
     }
@@ -324,7 +327,6 @@ impl Service for CorosyncService {
                         meaning.cause = format!("{}: {who}", meaning.cause);
                     }
                 }
-                self.remains.died(process.pid());
                 self.remains_at = None;
                 check.ended = Some(process.ended(meaning, exit, &lines, now));
                 self.process = None;

@@ -2,24 +2,42 @@
 //!
 //! libqb makes there, for a server S: `qb-corosync-S-blackbox-data` and `-header` (8 MiB), and for
 //! each connection of a client C on descriptor F a directory `qb-S-C-F-XXXXXX`. Removed is only what
-//! has such a name, belongs to us or root, and whose processes are gone; the name of a connection does
-//! not say corosync, so S must be known to have been one.
+//! has such a name, belongs to us or root, and whose processes are gone. The name does not say whose
+//! corosync S was: containers may share the directory, and their numbers are others. So S must be
+//! one that clusmgr itself ran or adopted in this boot; these numbers are kept in the run directory.
 
+use crate::persist;
 use crate::sys::host;
 use crate::sys::procfs::Proc;
 use crate::types::Pid;
-use std::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The dead whose remains are to be removed.
+/// Name of the file of those that are remembered.
+const NAME: &str = "remains.json";
+const VERSION: &str = "1";
+/// No more are remembered; each may have left 8 MiB.
+const MOST: usize = 64;
+
+/// Our dead, whose remains are to be removed, and the one that lives.
 #[derive(Debug)]
 pub struct Remains {
     dir: PathBuf,
-    dead: BTreeSet<Pid>,
-    /// Nothing is known yet of the dead from before our time: who left a blackbox was a corosync.
-    first: bool,
+    /// Where they are remembered.
+    file: PathBuf,
+    ours: Ours,
+}
+
+/// Who is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Ours {
+    /// In this boot.
+    boot: String,
+    /// Oldest first.
+    pids: VecDeque<Pid>,
 }
 
 /// What a name says.
@@ -72,48 +90,79 @@ fn pid_of(number: i32) -> Option<Pid> {
 }
 
 impl Remains {
-    /// Those in a directory.
+    /// Those in a directory, of whom an earlier clusmgr of this boot left word in the run directory.
     #[must_use]
-    pub fn new(dir: &Path) -> Remains {
+    pub fn load(dir: &Path, run_dir: &Path, boot: &str) -> Remains {
+        let file = run_dir.join(NAME);
+        let found = persist::load(&file, VERSION).unwrap_or_else(|e| {
+            log::warn!("{e}; what dead corosyncs left in {} stays", dir.display());
+            None
+        });
+        let ours = found.filter(|o: &Ours| o.boot == boot).unwrap_or(Ours {
+            boot: boot.to_owned(),
+            ..Ours::default()
+        });
         Remains {
             dir: dir.to_owned(),
-            dead: BTreeSet::new(),
-            first: true,
+            file,
+            ours,
         }
     }
 
-    /// A corosync of ours has ended.
-    pub fn died(&mut self, pid: Pid) {
-        self.dead.insert(pid);
+    /// This corosync is ours.
+    pub fn ours(&mut self, pid: Pid) {
+        if self.ours.pids.contains(&pid) {
+            return;
+        }
+        self.ours.pids.push_back(pid);
+        while self.ours.pids.len() > MOST {
+            self.ours.pids.pop_front();
+        }
+        self.keep();
+    }
+
+    /// Writes down who is remembered.
+    pub fn keep(&self) {
+        if let Err(e) = persist::save_for_this_boot(&self.file, VERSION, &self.ours) {
+            log::debug!("{e}");
+        }
     }
 
     /// Removes what can be removed now; gives how many files and directories that were. What waits for
     /// a client that still lives is removed by a later call.
     pub fn remove(&mut self, proc: &Proc) -> usize {
-        let Ok(entries) = fs::read_dir(&self.dir) else {
-            return 0;
-        };
         // As far as that can be told: who cannot be looked at counts as living. What we ourselves still
         // have mapped of a dead one is not looked at any more.
         let lives = |pid| !matches!(proc.read_stat(pid), Ok(None));
+        let dead: Vec<Pid> = self
+            .ours
+            .pids
+            .iter()
+            .copied()
+            .filter(|p| !lives(*p))
+            .collect();
+        if dead.is_empty() {
+            return 0;
+        }
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return 0;
+        };
         let found: Vec<(PathBuf, Name)> = entries
             .flatten()
             .filter_map(|e| Some((e.path(), Name::parse(e.file_name().to_str()?)?)))
-            .filter(|(_, name)| !lives(name.server()))
+            .filter(|(_, name)| dead.contains(&name.server()))
             .collect();
-        if std::mem::take(&mut self.first) {
-            self.dead.extend(found.iter().filter_map(|(_, name)| {
-                matches!(name, Name::Blackbox { .. }).then_some(name.server())
-            }));
-        }
+        // A container's server of the same number uses the same names.
+        let elsewhere = match found.is_empty() {
+            true => BTreeSet::new(),
+            false => proc.numbers_elsewhere(),
+        };
         let mut removed = 0;
         let mut left = BTreeSet::new();
         for (path, name) in found {
             let server = name.server();
-            if !self.dead.contains(&server) {
-                continue;
-            }
             let gone = match name {
+                _ if elsewhere.contains(&server) => false,
                 Name::Blackbox { .. } => remove_file(&path),
                 Name::Connection { client, .. } => {
                     let waits = |pid| pid != host::own_pid() && lives(pid);
@@ -127,7 +176,11 @@ impl Remains {
             }
         }
         // The number may become another server's.
-        self.dead = left;
+        let is_over = |pid: &Pid| dead.contains(pid) && !left.contains(pid);
+        if self.ours.pids.iter().any(is_over) {
+            self.ours.pids.retain(|pid| !is_over(pid));
+            self.keep();
+        }
         removed
     }
 }
@@ -202,13 +255,22 @@ mod tests {
         let shm = dir.path().join("shm");
         fs::create_dir(&shm).unwrap();
         for pid in [1, 70] {
-            let of = dir.path().join(format!("proc/{pid}"));
-            fs::create_dir_all(&of).unwrap();
-            let zeros = " 0".repeat(18);
-            fs::write(of.join("stat"), format!("{pid} (x) S{zeros} 9\n")).unwrap();
+            live(dir.path(), &pid.to_string(), 1, &format!("{pid}"));
         }
+        live(dir.path(), "self", 1, "1");
         let proc = Proc::at(dir.path().join("proc"));
-        (dir, Remains::new(&shm), proc)
+        let remains = Remains::load(&shm, dir.path(), "b1");
+        (dir, remains, proc)
+    }
+
+    /// A process in a pid namespace, with its numbers.
+    fn live(dir: &Path, pid: &str, namespace: u32, numbers: &str) {
+        let of = dir.join(format!("proc/{pid}"));
+        fs::create_dir_all(of.join("ns")).unwrap();
+        let zeros = " 0".repeat(18);
+        fs::write(of.join("stat"), format!("{pid} (x) S{zeros} 9\n")).unwrap();
+        fs::write(of.join("status"), format!("NSpid:\t{numbers}\n")).unwrap();
+        symlink(format!("pid:[{namespace}]"), of.join("ns/pid")).unwrap();
     }
 
     fn file(of: &Remains, name: &str) {
@@ -231,11 +293,12 @@ mod tests {
     }
 
     #[test]
-    fn at_first_the_blackbox_tells_who_was_a_corosync_and_later_only_our_own_dead_count() {
+    fn only_what_our_own_dead_left_is_removed() {
         let (_dir, mut it, proc) = bed();
         for name in [
             "qb-corosync-64-blackbox-data",
             "qb-corosync-64-blackbox-header",
+            "qb-corosync-65-blackbox-data",
             "qb-corosync-70-blackbox-data",
             "qb-other-64-blackbox-data",
         ] {
@@ -243,30 +306,59 @@ mod tests {
         }
         connection(&it, "qb-64-66-31-aaaaaa");
         connection(&it, "qb-65-66-31-aaaaaa");
+        assert_eq!(it.remove(&proc), 0, "none is ours");
+        it.ours(Pid(64));
+        it.ours(Pid(70));
         assert_eq!(it.remove(&proc), 3);
         let left = [
             "qb-65-66-31-aaaaaa",
+            "qb-corosync-65-blackbox-data",
             "qb-corosync-70-blackbox-data",
             "qb-other-64-blackbox-data",
         ];
         assert_eq!(names(&it), left, "a living one's and a stranger's stay");
-        file(&it, "qb-corosync-80-blackbox-data");
-        assert_eq!(it.remove(&proc), 0, "not ours");
-        it.died(Pid(80));
-        assert_eq!(it.remove(&proc), 1);
-        assert_eq!(names(&it), left);
+        assert_eq!(it.ours.pids, [Pid(70)], "the number is free again");
+    }
+
+    #[test]
+    fn who_was_ours_is_known_to_the_next_clusmgr_of_this_boot() {
+        let (dir, mut it, proc) = bed();
+        it.ours(Pid(64));
+        file(&it, "qb-corosync-64-blackbox-data");
+        let mut other_boot = Remains::load(&it.dir, dir.path(), "b2");
+        assert_eq!(other_boot.remove(&proc), 0);
+        let mut next = Remains::load(&it.dir, dir.path(), "b1");
+        assert_eq!(next.remove(&proc), 1);
+        let mut third = Remains::load(&it.dir, dir.path(), "b1");
+        file(&third, "qb-corosync-64-blackbox-data");
+        assert_eq!(third.remove(&proc), 0, "it is a stranger's now");
+        for pid in 100..200 {
+            third.ours(Pid(pid));
+        }
+        assert_eq!(third.ours.pids.len(), MOST);
+    }
+
+    #[test]
+    fn what_a_living_one_of_a_container_has_stays() {
+        let (dir, mut it, proc) = bed();
+        it.ours(Pid(64));
+        file(&it, "qb-corosync-64-blackbox-data");
+        connection(&it, "qb-64-66-31-aaaaaa");
+        live(dir.path(), "900", 2, "900\t64");
+        assert_eq!(it.remove(&proc), 0);
+        fs::remove_dir_all(dir.path().join("proc/900")).unwrap();
+        assert_eq!(it.remove(&proc), 2);
     }
 
     #[test]
     fn a_connection_waits_for_its_client() {
         let (dir, mut it, proc) = bed();
-        it.died(Pid(64));
+        it.ours(Pid(64));
         connection(&it, "qb-64-70-31-aaaaaa");
         assert_eq!(it.remove(&proc), 0);
         fs::remove_dir_all(dir.path().join("proc/70")).unwrap();
         assert_eq!(it.remove(&proc), 1);
         assert_eq!(names(&it), Vec::<String>::new());
-        assert!(it.dead.is_empty(), "the number is free again");
     }
 
     #[test]
@@ -283,7 +375,7 @@ mod tests {
         .unwrap();
         connection(&it, "qb-64-66-32-aaaaaa");
         file(&it, "qb-64-66-32-aaaaaa/notes");
-        it.died(Pid(64));
+        it.ours(Pid(64));
         assert_eq!(it.remove(&proc), 0);
         assert!(outside.join("qb-precious").exists());
         assert_eq!(names(&it).len(), 3);

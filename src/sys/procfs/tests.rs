@@ -287,3 +287,21 @@ fn switches_are_the_sum_of_both_counts_and_none_where_one_is_missing() {
     let own = Pid(i32::try_from(std::process::id()).unwrap());
     assert!(Proc::default().switches(own).is_some());
 }
+
+#[test]
+fn numbers_in_other_pid_namespaces_are_those_of_containers_only() {
+    let (_dir, proc) = made();
+    for (pid, ns, numbers) in [
+        (10, 1, "10"),
+        (11, 2, "11\t64"),
+        (12, 3, "12\t2\t1"),
+        (13, 2, ""),
+    ] {
+        add(&proc, pid, "x", 'S', 5, "/x", ns);
+        let status = format!("Name:\tx\nNSpid:\t{numbers}\nThreads:\t1\n");
+        fs::write(proc.root.join(format!("{pid}/status")), status).unwrap();
+    }
+    add(&proc, 14, "x", 'S', 5, "/x", 2);
+    let found: Vec<i32> = proc.numbers_elsewhere().into_iter().map(|p| p.0).collect();
+    assert_eq!(found, [1, 2, 64]);
+}

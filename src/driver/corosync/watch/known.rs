@@ -1,23 +1,14 @@
 //! What was known of the cluster when clusmgr last looked, for the one that comes after it.
-//!
-//! It is kept in the run directory: after a boot it would tell nothing.
 
-use super::links::Id;
+use super::links::{Before, Id};
 use super::members::Members;
-use crate::error::Result;
-use crate::persist;
+use super::reload;
 use crate::sys::corosync::RingId;
 use crate::types::{ConfigVersion, NodeId, Pid};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
 
-/// Name of the file.
-pub(super) const NAME: &str = "cluster.json";
-/// The first version of it.
-const VERSION: &str = "1";
-
-/// The record.
+/// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Known {
     /// Whose view this is.
@@ -27,21 +18,28 @@ pub(super) struct Known {
     members: Vec<u32>,
     seen: Vec<u32>,
     versions: BTreeMap<u32, u64>,
-    links: Vec<(u32, u8, bool)>,
+    links: Vec<(u32, u8, Before)>,
+    pub(super) process: OfProcess,
+}
+
+/// What says nothing of another corosync, for it begins anew there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OfProcess {
+    /// A hash of the running configuration, as of the last reload that was told.
+    pub(super) running: Option<String>,
+    pub(super) reload: Option<reload::Kept>,
+    /// When it last noticed a pause, by its own clock; 0 for never.
+    pub(super) pause: Option<u64>,
 }
 
 impl Known {
-    /// Reads it; one that is not there, or damaged, is an empty one: it is a convenience.
-    pub(super) fn load(run_dir: &Path) -> Known {
-        let found = persist::load(&run_dir.join(NAME), VERSION);
-        found.map(Option::unwrap_or_default).unwrap_or_else(|e| {
-            log::warn!("{e}; it is not used");
-            Known::default()
-        })
-    }
-
     /// What there is to know now.
-    pub(super) fn of(pid: Option<Pid>, members: &Members, links: BTreeMap<Id, bool>) -> Known {
+    pub(super) fn of(
+        pid: Option<Pid>,
+        members: &Members,
+        links: BTreeMap<Id, Before>,
+        process: OfProcess,
+    ) -> Known {
         let numbers = |ids: &std::collections::BTreeSet<NodeId>| ids.iter().map(|n| n.0).collect();
         Known {
             pid,
@@ -50,27 +48,20 @@ impl Known {
             members: numbers(&members.members),
             seen: numbers(&members.seen),
             versions: members.versions.iter().map(|(n, v)| (n.0, v.0)).collect(),
-            links: links.into_iter().map(|((n, l), up)| (n.0, l, up)).collect(),
+            links: links.into_iter().map(|((n, l), b)| (n.0, l, b)).collect(),
+            process,
         }
     }
 
-    /// Writes it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(super) fn save(&self, run_dir: &Path) -> Result<()> {
-        persist::save(&run_dir.join(NAME), VERSION, self).map(drop)
-    }
-
-    /// Puts it where the present is compared with it; who was seen by another corosync says nothing.
-    pub(super) fn recall(&self, members: &mut Members, pid: Option<Pid>) {
+    /// Puts it where the present is compared with it. Who was seen by another corosync says nothing.
+    pub(super) fn recall(&self, members: &mut Members, same: bool) {
         members.quorate = self.quorate;
         members.ring = self.ring.map(|(n, seq)| RingId {
             nodeid: NodeId(n),
             seq,
         });
         members.members = self.members.iter().map(|n| NodeId(*n)).collect();
-        if self.pid == pid {
+        if same {
             members.seen = self.seen.iter().map(|n| NodeId(*n)).collect();
         }
         let versions = self.versions.iter();
@@ -79,21 +70,22 @@ impl Known {
             .collect();
     }
 
-    /// Whether each link was last told as up.
-    pub(super) fn links(&self) -> impl Iterator<Item = (Id, bool)> + '_ {
-        self.links.iter().map(|(n, l, up)| ((NodeId(*n), *l), *up))
+    /// How each link was last told; another corosync counts from 0.
+    pub(super) fn links(&self, same: bool) -> impl Iterator<Item = (Id, Before)> + '_ {
+        let one = move |(n, l, b): &(u32, u8, Before)| {
+            let before = if same { *b } else { b.of_another() };
+            ((NodeId(*n), *l), before)
+        };
+        self.links.iter().map(one)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_was_known_comes_back_and_rubbish_is_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Known::load(dir.path()), Known::default());
+    fn what_was_known_comes_back_but_for_what_another_corosync_counted() {
         let members = Members {
             quorate: Some(true),
             ring: Some(RingId {
@@ -105,17 +97,26 @@ mod tests {
             versions: [(NodeId(1), ConfigVersion(7))].into(),
             ..Members::default()
         };
-        let links = [((NodeId(2), 1), false)].into();
-        let known = Known::of(Some(Pid(5)), &members, links);
-        known.save(dir.path()).unwrap();
-        let back = Known::load(dir.path());
-        assert_eq!(back, known);
+        let told = Before {
+            up: false,
+            downs: Some(3),
+            flapping: true,
+        };
+        let links = [((NodeId(2), 1), told)].into();
+        let known = Known::of(Some(Pid(5)), &members, links, OfProcess::default());
         let mut m = Members::default();
-        back.recall(&mut m, Some(Pid(5)));
+        known.recall(&mut m, true);
         assert_eq!(m, members);
-        back.recall(&mut m, Some(Pid(6)));
-        assert_eq!(back.links().collect::<Vec<_>>(), [((NodeId(2), 1), false)]);
-        std::fs::write(dir.path().join(NAME), "{").unwrap();
-        assert_eq!(Known::load(dir.path()), Known::default());
+        let mut other = Members::default();
+        known.recall(&mut other, false);
+        assert!(other.seen.is_empty());
+        assert_eq!(other.members, members.members);
+        let of = |same| known.links(same).collect::<Vec<_>>();
+        assert_eq!(of(true), [((NodeId(2), 1), told)]);
+        let nothing = Before {
+            up: false,
+            ..Before::default()
+        };
+        assert_eq!(of(false), [((NodeId(2), 1), nothing)]);
     }
 }

@@ -3,6 +3,7 @@
 use crate::event::{Kind, Note, Severity};
 use crate::types::{Mono, NodeId};
 use crate::wire::LinkStatus;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -32,13 +33,32 @@ struct Link {
     flapping: bool,
 }
 
+/// How a link was last told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Before {
+    pub(super) up: bool,
+    /// How often it had gone down, by this corosync's count.
+    pub(super) downs: Option<u64>,
+    pub(super) flapping: bool,
+}
+
+impl Before {
+    /// For another corosync, which has counted nothing yet.
+    pub(super) fn of_another(self) -> Before {
+        Before {
+            up: self.up,
+            ..Before::default()
+        }
+    }
+}
+
 /// All links of this node.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     links: BTreeMap<Id, Link>,
     pub(super) names: BTreeMap<NodeId, String>,
     /// What was told before: in an earlier run, or by an earlier clusmgr.
-    before: BTreeMap<Id, bool>,
+    before: BTreeMap<Id, Before>,
     /// Who is in the ring.
     members: BTreeSet<NodeId>,
     /// What is seen now happened while nobody looked.
@@ -47,20 +67,28 @@ pub(super) struct Links {
 
 impl Links {
     /// What an earlier clusmgr, or an earlier run, last told of the links.
-    pub(super) fn remember(&mut self, before: impl IntoIterator<Item = (Id, bool)>) {
+    pub(super) fn remember(&mut self, before: impl IntoIterator<Item = (Id, Before)>) {
         self.before.extend(before);
     }
 
-    /// Whether each link was last told as up.
-    pub(super) fn told(&self) -> BTreeMap<Id, bool> {
+    /// How each link was last told.
+    pub(super) fn told(&self) -> BTreeMap<Id, Before> {
         let now = self.links.iter();
-        let told = now.filter_map(|(id, l)| Some((*id, l.told?)));
+        let told = now.filter_map(|(id, l)| {
+            let before = Before {
+                up: l.told?,
+                downs: Some(l.down_count),
+                flapping: l.flapping,
+            };
+            Some((*id, before))
+        });
         self.before.clone().into_iter().chain(told).collect()
     }
 
     /// corosync is gone: its counters begin anew.
     pub(super) fn gone(&mut self) {
-        self.before = self.told();
+        let told = self.told().into_iter();
+        self.before = told.map(|(id, b)| (id, b.of_another())).collect();
         self.links.clear();
     }
 
@@ -83,15 +111,21 @@ impl Links {
     /// What corosync counts now for one link.
     pub(super) fn sample(&mut self, id: Id, connected: bool, downs: u64, now: Mono) -> Vec<Note> {
         let name = self.called(id);
-        let told = self.before.get(&id).copied();
+        let before = self.before.get(&id).copied();
         let mut first = false;
+        let mut missed = false;
         let link = self.links.entry(id).or_insert_with(|| {
             first = true;
+            missed = before.and_then(|b| b.downs).is_some_and(|d| downs > d);
+            let flapping = before.is_some_and(|b| b.flapping);
             Link {
                 down_count: downs,
                 connected,
                 first: now,
-                told,
+                told: before.map(|b| b.up),
+                flapping,
+                // Nobody knows when it last went down.
+                downs: flapping.then_some(now).into_iter().collect(),
                 ..Link::default()
             }
         });
@@ -136,7 +170,9 @@ impl Links {
             note(Kind::LinkUp, Severity::Notice, text, id, downs)
         };
         match (link.told, connected) {
-            (Some(true), true) if fell && !first => notes.extend([down(), up()]),
+            (Some(true), true) if (fell && !first) || missed => notes.extend([down(), up()]),
+            // It was up in between, while nobody looked.
+            (Some(false), false) if missed => notes.extend([up(), down()]),
             (Some(false) | None, true) => {
                 link.told = Some(true);
                 notes.push(up());
@@ -333,6 +369,47 @@ mod tests {
         assert!(links.tick(at(89)).is_empty());
         assert_eq!(kinds(&links.tick(at(90))), ["link.steady"]);
         assert_eq!(kinds(&links.sample(ID, false, 5, at(91))), ["link.down"]);
+    }
+
+    #[test]
+    fn what_went_down_while_nobody_looked_shows_in_the_counter() {
+        let of = |up, downs, flapping| {
+            let downs = Some(downs);
+            let mut links = Links::default();
+            links.remember([(
+                ID,
+                Before {
+                    up,
+                    downs,
+                    flapping,
+                },
+            )]);
+            links.away = true;
+            links
+        };
+        let told = |up, connected, downs| {
+            let notes = of(up, 2, false).sample(ID, connected, downs, at(1));
+            assert!(notes.iter().all(|n| n.fields["down_count"] == downs));
+            kinds(&notes)
+        };
+        assert!(told(true, true, 2).is_empty());
+        assert!(told(false, false, 2).is_empty());
+        assert_eq!(told(true, true, 5), ["link.down", "link.up"]);
+        assert_eq!(told(true, false, 3), ["link.down"]);
+        assert_eq!(told(false, true, 2), ["link.up"]);
+        assert_eq!(told(false, false, 3), ["link.up", "link.down"]);
+        let mut links = of(true, 2, true);
+        assert!(links.sample(ID, true, 9, at(1)).is_empty());
+        assert_eq!(links.bad().1, [ID], "it flaps still");
+        assert_eq!(kinds(&links.tick(at(61))), ["link.steady"]);
+        // Told, and kept for the next.
+        let kept = of(true, 2, false);
+        assert_eq!(kept.told()[&ID].downs, Some(2), "not looked at yet");
+        let mut looked = of(true, 2, false);
+        looked.sample(ID, true, 5, at(1));
+        assert_eq!(looked.told()[&ID].downs, Some(5));
+        looked.gone();
+        assert_eq!(looked.told()[&ID].downs, None);
     }
 
     #[test]

@@ -13,7 +13,9 @@ mod keys;
 mod known;
 mod links;
 mod members;
+mod owed;
 mod probe;
+mod read;
 mod reload;
 mod round;
 mod tell;
@@ -51,6 +53,8 @@ pub(super) struct Watch {
     answered: AtomicBool,
     /// It reads its configuration again, and looks names up meanwhile.
     reloading: AtomicBool,
+    /// The newest ticket whose event is out, and the number of that event. Taken for a line, and alone.
+    told: Mutex<(u64, u64)>,
     ends: AtomicBool,
 }
 
@@ -74,6 +78,7 @@ impl Watch {
             beat: Beat::default(),
             answered: AtomicBool::new(false),
             reloading: AtomicBool::new(false),
+            told: Mutex::default(),
             ends: AtomicBool::new(false),
         })
     }
@@ -104,6 +109,11 @@ impl Watch {
     /// Whether it reads its configuration again. Its main loop rests for as long as a name server takes.
     pub(super) fn reloading(&self) -> bool {
         self.reloading.load(Ordering::Relaxed)
+    }
+
+    /// The event of this ticket is out, under this number.
+    pub(super) fn told(&self, ticket: u64, seq: u64) {
+        *self.told.lock() = (ticket, seq);
     }
 
     /// The thread is to end.

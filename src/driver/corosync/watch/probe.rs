@@ -13,19 +13,17 @@ const LATE: Duration = Duration::from_millis(250);
 const PAUSE_COUNTS: Duration = Duration::from_secs(60);
 
 impl Watching {
-    /// A pause that is there at the first look is an old one.
-    pub(super) fn take_pause(
-        &mut self,
-        pause: Option<(u64, f64)>,
-        new: bool,
-        now: Mono,
-    ) -> Option<Note> {
-        let (at, ms) = pause?;
+    /// A pause that is there at the first look at this corosync is an old one.
+    pub(super) fn take_pause(&mut self, pause: Option<(u64, f64)>, now: Mono) -> Option<Note> {
+        let (at, ms) = pause.unwrap_or_default();
         let before = self.pause.replace(at);
-        if new || before == Some(at) {
+        if before.is_none_or(|b| b == at) || at == 0 {
             return None;
         }
-        self.pause_until = Some(now.plus(PAUSE_COUNTS));
+        // corosync's clock is ours, in milliseconds.
+        let ago = Duration::from_millis((now.0 / 1_000_000).saturating_sub(at));
+        let left = PAUSE_COUNTS.saturating_sub(ago);
+        self.pause_until = (!left.is_zero()).then(|| now.plus(left));
         let text = format!("corosync was not scheduled for {ms:.0} ms");
         Some(Note::new(Kind::SchedPause, Severity::Warning, text).with("ms", ms))
     }

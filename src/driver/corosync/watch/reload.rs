@@ -2,6 +2,7 @@
 
 use crate::event::{Kind, Note, Severity};
 use crate::types::Mono;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A reload that takes longer is stuck. A good one takes milliseconds.
@@ -14,11 +15,26 @@ pub(super) const GOOD: u64 = 1;
 pub(super) struct Reloads {
     since: Option<Mono>,
     stuck: bool,
+    /// How the last one went; none before it was looked at.
+    last: Option<Option<u64>>,
+    /// What an earlier clusmgr knew, until it is compared.
+    before: Option<Kept>,
+}
+
+/// What the next clusmgr is to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    under_way: bool,
+    stuck: bool,
+    status: Option<u64>,
 }
 
 impl Reloads {
     /// What the keys say now: whether a reload is under way, and how the last one went.
     pub(super) fn seen(&mut self, busy: bool, status: Option<u64>, now: Mono) -> Option<Note> {
+        if !busy {
+            self.last = Some(status);
+        }
         match (self.since, busy) {
             (None, true) => {
                 self.since = Some(now);
@@ -27,26 +43,50 @@ impl Reloads {
             (Some(_), false) => {
                 self.since = None;
                 self.stuck = false;
-                Some(match status {
-                    Some(GOOD) | None => Note::new(
-                        Kind::ReloadOk,
-                        Severity::Notice,
-                        "corosync has read its configuration again",
-                    )
-                    .with("status", GOOD),
-                    Some(status) => Note::new(
-                        Kind::ReloadFailed,
-                        Severity::Err,
-                        format!(
-                            "corosync could not use its configuration (reload_status {status}) and may \
-                             have taken a part of it"
-                        ),
-                    )
-                    .with("status", status),
-                })
+                Some(ended(status))
             }
             _ => None,
         }
+    }
+
+    /// What an earlier clusmgr knew of the same corosync.
+    pub(super) fn recall(&mut self, before: Option<Kept>) {
+        self.before = before;
+    }
+
+    /// What the next one is to know; none before it was looked at.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        let status = self.last;
+        self.before.or_else(|| {
+            Some(Kept {
+                under_way: self.since.is_some(),
+                stuck: self.stuck,
+                status: status?,
+            })
+        })
+    }
+
+    /// The first look after clusmgr was away, or without a connection; `changed` says that another
+    /// configuration runs than then. One that is still under way is told when it ends.
+    pub(super) fn returned(
+        &mut self,
+        changed: bool,
+        busy: bool,
+        status: Option<u64>,
+    ) -> Option<Note> {
+        let before = self.kept()?;
+        self.before = None;
+        if busy {
+            self.stuck = before.stuck;
+            return None;
+        }
+        self.since = None;
+        (before.under_way || changed || before.status != status).then(|| ended(status))
+    }
+
+    /// Whether one is under way.
+    pub(super) fn under_way(&self) -> bool {
+        self.since.is_some()
     }
 
     /// A reload began; it may be over before anybody looks.
@@ -75,6 +115,26 @@ impl Reloads {
     }
 }
 
+fn ended(status: Option<u64>) -> Note {
+    match status {
+        Some(GOOD) | None => Note::new(
+            Kind::ReloadOk,
+            Severity::Notice,
+            "corosync has read its configuration again",
+        )
+        .with("status", GOOD),
+        Some(status) => Note::new(
+            Kind::ReloadFailed,
+            Severity::Err,
+            format!(
+                "corosync could not use its configuration (reload_status {status}) and may have \
+                 taken a part of it"
+            ),
+        )
+        .with("status", status),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -100,6 +160,40 @@ mod tests {
         assert!(r.tick(at(12)).is_none() && r.stuck(), "told once");
         assert_eq!(r.seen(false, Some(1), at(20)).unwrap().kind, Kind::ReloadOk);
         assert!(!r.stuck());
+    }
+
+    #[test]
+    fn a_reload_while_nobody_looked_shows_in_what_runs_and_how_it_went() {
+        let of = |reload: fn(&mut Reloads)| {
+            let mut r = Reloads::default();
+            r.seen(false, Some(1), at(1));
+            reload(&mut r);
+            let mut next = Reloads::default();
+            assert_eq!(next.kept(), None, "never looked");
+            next.recall(r.kept());
+            assert_eq!(next.kept(), r.kept(), "not compared yet");
+            next
+        };
+        let kind = |n: Option<Note>| n.map(|n| n.kind);
+        let nothing = |_: &mut Reloads| ();
+        let begun = |r: &mut Reloads| r.began(at(2));
+        assert_eq!(of(nothing).returned(false, false, Some(1)), None);
+        let told = of(nothing).returned(true, false, Some(1));
+        assert_eq!(kind(told), Some(Kind::ReloadOk));
+        let told = of(nothing).returned(false, false, Some(2));
+        assert_eq!(kind(told), Some(Kind::ReloadFailed));
+        let told = of(begun).returned(false, false, Some(1));
+        assert_eq!(kind(told), Some(Kind::ReloadOk), "in the middle of one");
+        assert_eq!(Reloads::default().returned(true, false, Some(1)), None);
+        // One that was stuck, and is still.
+        let mut r = of(|r| {
+            r.began(at(2));
+            r.tick(at(10));
+        });
+        assert_eq!(r.returned(true, true, Some(1)), None);
+        assert_eq!(r.seen(true, Some(1), at(20)), None);
+        assert!(r.stuck() && r.tick(at(30)).is_none(), "it was told");
+        assert_eq!(kind(r.seen(false, Some(1), at(40))), Some(Kind::ReloadOk));
     }
 
     #[test]

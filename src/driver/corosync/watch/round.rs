@@ -3,15 +3,16 @@
 use super::Target;
 use super::client::{Client, News, passes};
 use super::deliver::Delivery;
-use super::known::Known;
 use super::links::Links;
 use super::members::Members;
+use super::owed::Record;
 use super::reload::Reloads;
 use super::tell::OF_THE_CLUSTER;
 use super::view::Parts;
 use crate::driver::READY_TIMEOUT;
 use crate::driver::corosync::CorosyncSys;
 use crate::event::Note;
+use crate::journal::Reader;
 use crate::sys::clock;
 use crate::sys::corosync::quorum::Notice;
 use crate::sys::corosync::{CsError, CsResult, Libraries};
@@ -29,10 +30,8 @@ const RETRY: Duration = Duration::from_millis(100);
 const RETRY_FOR: Duration = Duration::from_secs(10);
 /// Where it cannot be better soon.
 const RETRY_LATER: Duration = Duration::from_secs(10);
-/// Round trips and packet sizes are read so often.
-const MEASURE_EVERY: Duration = Duration::from_secs(30);
 /// Changes of the configuration come in bursts.
-const SETTLE: Duration = Duration::from_millis(100);
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
 /// The first state may take so long to come.
 const FIRST_STATE: Duration = Duration::from_secs(2);
 /// Whether corosync noticed a pause is asked so often, and soon after a message that was late.
@@ -46,10 +45,16 @@ pub(in crate::driver::corosync) struct Watching {
     client: Option<Client>,
     pub(super) target: Option<Target>,
     /// Nothing was looked at yet: what an earlier clusmgr knew is compared first.
-    first: bool,
+    pub(super) first: bool,
+    /// There was a whole look at this corosync.
+    pub(super) looked: bool,
     /// What is told now happened while clusmgr was away, until that time.
     pub(super) away: Option<Mono>,
-    pub(super) known: Known,
+    /// What the next clusmgr is to know, as it is on disk.
+    pub(super) record: Record,
+    /// A hash of the running configuration, as it was read last, and as of the last reload.
+    pub(super) read: Option<String>,
+    pub(super) running: Option<String>,
     pub(super) members: Members,
     pub(super) links: Links,
     pub(super) parts: Parts,
@@ -62,8 +67,8 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) send_at: Mono,
     pub(super) late_at: Mono,
     pub(super) sent: Option<(u64, bool)>,
-    measure_at: Mono,
-    config_at: Option<Mono>,
+    pub(super) measure_at: Mono,
+    pub(super) config_at: Option<Mono>,
     pub(super) pause: Option<u64>,
     pub(super) pause_at: Mono,
     pub(super) pause_until: Option<Mono>,
@@ -74,15 +79,17 @@ pub(in crate::driver::corosync) struct Watching {
 impl Watching {
     /// Nothing is known yet.
     pub(in crate::driver::corosync) fn new(sys: Arc<CorosyncSys>) -> Watching {
-        let known = Known::load(&sys.params.run_dir);
         let zero = Mono::default();
         Watching {
             sys,
             client: None,
             target: None,
             first: true,
+            looked: false,
             away: None,
-            known,
+            record: Record::default(),
+            read: None,
+            running: None,
             members: Members::default(),
             links: Links::default(),
             parts: Parts::default(),
@@ -105,6 +112,7 @@ impl Watching {
 
     /// Until the daemon ends.
     pub(in crate::driver::corosync) fn run(mut self) {
+        self.settle();
         while !self.sys.watch.ending() {
             self.sys.watch.waker.clear();
             let now = clock::now();
@@ -113,6 +121,15 @@ impl Watching {
             self.sleep();
         }
         self.close();
+    }
+
+    /// What an earlier clusmgr was about to tell, and could not any more.
+    fn settle(&mut self) {
+        self.record = Record::load(&self.sys.params.run_dir);
+        let journal = Reader::new(&self.sys.params.state_dir);
+        let page = journal.read_since(self.record.after, usize::MAX);
+        let owed = self.record.settle(&page);
+        self.hand_on(owed);
     }
 
     fn sleep(&self) {
@@ -150,11 +167,19 @@ impl Watching {
             return;
         }
         let before = std::mem::replace(&mut self.target, order.target);
+        self.looked = false;
         let mut notes = Vec::new();
         if std::mem::take(&mut self.first) {
-            let pid = order.target.map(|t| t.pid);
-            self.known.recall(&mut self.members, pid);
-            self.links.remember(self.known.links());
+            let known = &self.record.known;
+            let adopted = order.target.filter(|t| t.adopted).map(|t| t.pid);
+            let same = adopted.is_some() && adopted == known.pid;
+            known.recall(&mut self.members, same);
+            self.links.remember(known.links(same));
+            if same {
+                self.running.clone_from(&known.process.running);
+                self.reloads.recall(known.process.reload);
+                self.pause = known.process.pause;
+            }
             self.away = Some(now.plus(FIRST_STATE));
             if !order.target.is_some_and(|t| t.adopted) {
                 notes.extend(self.members.gone());
@@ -177,6 +202,7 @@ impl Watching {
         self.reloads = Reloads::default();
         self.delivery = Delivery::default();
         self.config_at = None;
+        self.running = None;
         self.pause = None;
         self.pause_until = None;
         for reason in OF_THE_CLUSTER {
@@ -221,7 +247,10 @@ impl Watching {
             done
         });
         match done {
-            Ok(()) => self.show(notes, now),
+            Ok(()) => {
+                self.show(notes, now);
+                self.looked = true;
+            }
             Err(e) => {
                 self.tell(notes, now);
                 self.failed(e, now);
@@ -333,17 +362,17 @@ impl Watching {
         beat.call(|| self.take_members(client, &news, notes))?;
         self.take_links(client, &news, now, notes)?;
         if news.reload {
-            self.config_at.get_or_insert(now.plus(SETTLE));
-            let (busy, status) = beat.call(|| client.reload())?;
-            // It has looked up all names before it answers, also where the reload is stuck from then on.
-            self.sys.watch.reloading.store(false, Ordering::Relaxed);
-            notes.extend(self.reloads.seen(busy, status, now));
+            self.take_reload(client, new, now, notes)?;
+        }
+        // What a reload brings is known once that is told.
+        if !self.reloads.under_way() {
+            self.running.clone_from(&self.read);
         }
         // In the wake-up of a message, so that it costs none of its own.
         if now >= self.pause_at && (new || now >= self.send_at) {
             self.pause_at = now.plus(PAUSE_EVERY);
             let pause = beat.call(|| client.pause())?;
-            notes.extend(self.take_pause(pause, new, now));
+            notes.extend(self.take_pause(pause, now));
         }
         self.deliver(client, &news, now)?;
         notes.extend(self.links.tick(now));
@@ -351,17 +380,6 @@ impl Watching {
         if self.pause_until.is_some_and(|at| at <= now) {
             self.pause_until = None;
         }
-        Ok(())
-    }
-
-    fn read_config(&mut self, client: &Client) -> CsResult<()> {
-        (self.parts.name, self.parts.version) = client.name()?;
-        self.parts.nodes = client.nodes()?;
-        self.members.names = self.parts.nodes.clone();
-        self.links.names = self.parts.nodes.clone();
-        self.times = client.times()?;
-        let running = client.running()?;
-        self.sys.show_running(running);
         Ok(())
     }
 
@@ -387,65 +405,5 @@ impl Watching {
                 }
             }
         }
-    }
-
-    fn take_members(
-        &mut self,
-        client: &Client,
-        news: &News,
-        notes: &mut Vec<Note>,
-    ) -> CsResult<()> {
-        let mut told = news.told.clone();
-        if news.members {
-            told = client.versions()?.into_iter().collect();
-        }
-        for (id, version) in told {
-            self.members.seen.insert(id);
-            notes.extend(version.and_then(|v| self.members.version(id, v)));
-        }
-        if news.votes {
-            self.parts.own = client.votes(client.local)?;
-            self.parts.votes.clear();
-            let all: Vec<_> = self.parts.nodes.keys().copied().collect();
-            for id in all {
-                let info = client.votes(id)?;
-                self.parts.votes.extend(info.map(|i| (id, i)));
-            }
-        }
-        Ok(())
-    }
-
-    fn take_links(
-        &mut self,
-        client: &mut Client,
-        news: &News,
-        now: Mono,
-        notes: &mut Vec<Note>,
-    ) -> CsResult<()> {
-        let mut changed = news.links.clone();
-        let mut measure = changed.clone();
-        if news.shape {
-            changed = self.sys.watch.beat.call(|| client.find_links())?;
-            self.links.keep(&changed);
-        } else if news.ring {
-            changed = self.links.ids();
-        }
-        if news.shape || now >= self.measure_at {
-            self.measure_at = now.plus(MEASURE_EVERY);
-            measure = self.links.ids();
-            measure.extend(&changed);
-        }
-        for id in changed {
-            // Link by link: it is one call that must not take too long, not all of them.
-            let link = self.sys.watch.beat.call(|| client.link(id))?;
-            if let Some((connected, downs)) = link {
-                notes.extend(self.links.sample(id, connected, downs, now));
-            }
-        }
-        for id in measure {
-            let (mtu, latency) = self.sys.watch.beat.call(|| client.measure(id))?;
-            self.links.measured(id, mtu, latency);
-        }
-        Ok(())
     }
 }

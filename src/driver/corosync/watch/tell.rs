@@ -1,7 +1,8 @@
 //! What the thread tells: first what `status` shows, then the events, and what makes the node degraded.
 
-use super::known::Known;
+use super::known::{Known, OfProcess};
 use super::links::Id;
+use super::owed::Record;
 use super::round::Watching;
 use crate::event::Note;
 use crate::types::Mono;
@@ -34,20 +35,43 @@ impl Watching {
 
     pub(super) fn tell(&mut self, notes: Vec<Note>, now: Mono) {
         let away = self.away.is_some_and(|until| now < until);
-        for mut note in notes {
+        let marked = |mut note: Note| {
             if away {
                 note.text = format!("while clusmgr was away: {}", note.text);
                 note = note.with("away", true);
             }
-            self.sys.note(note);
-        }
-        let pid = self.target.map(|t| t.pid);
-        let known = Known::of(pid, &self.members, self.links.told());
-        if known != self.known {
-            if let Err(e) = known.save(&self.sys.params.run_dir) {
+            note
+        };
+        self.hand_on(notes.into_iter().map(marked).collect());
+    }
+
+    /// What is known is written down together with the notes, and only then they go out: see `owed`.
+    pub(super) fn hand_on(&mut self, notes: Vec<Note>) {
+        let told = *self.sys.watch.told.lock();
+        let known = if self.first {
+            // Nothing was looked at yet: it is what the one before us knew.
+            self.record.known.clone()
+        } else {
+            let process = OfProcess {
+                running: self.running.clone(),
+                reload: self.reloads.kept(),
+                pause: self.pause,
+            };
+            let pid = self.target.map(|t| t.pid);
+            Known::of(pid, &self.members, self.links.told(), process)
+        };
+        let run_dir = &self.sys.params.run_dir;
+        let save = |record: &Record| {
+            if let Err(e) = record.save(run_dir) {
                 log::debug!("{e}");
             }
-            self.known = known;
+        };
+        let notes = self.record.write_down(known, notes, told, save);
+        if self.looked {
+            self.sys.tell(notes);
+        } else {
+            // What the monitor has to say of the process, as that it was adopted, comes first.
+            notes.into_iter().for_each(|note| self.sys.note(note));
         }
     }
 
