@@ -6,6 +6,7 @@ mod adoption;
 mod apply_faults;
 mod binary;
 mod change;
+mod checks;
 #[path = "../common/mod.rs"]
 mod common;
 mod drift;
