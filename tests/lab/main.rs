@@ -16,6 +16,7 @@ mod hang;
 mod hold;
 mod housekeeping;
 mod libraries;
+mod margin;
 mod network;
 mod numbers;
 mod options;

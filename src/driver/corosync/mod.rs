@@ -9,6 +9,7 @@ pub mod finding;
 pub mod history;
 pub mod limits;
 pub mod live;
+mod margin;
 pub mod model;
 pub mod nodes;
 pub mod options;

@@ -239,6 +239,10 @@ impl CorosyncSys {
                 same && ours && needs != Needs::Reload
             }
         };
+        if running.is_some() && !same {
+            // Last of all: what the checks took their time for may have changed meanwhile.
+            warnings.extend(self.spares_quorum(what, needs, config.nodes().len())?);
+        }
         Ok(Prepared {
             what: what.as_str(),
             by: request.by.clone(),
