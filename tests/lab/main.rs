@@ -17,6 +17,7 @@ mod hold;
 mod housekeeping;
 mod libraries;
 mod margin;
+mod names;
 mod network;
 mod numbers;
 mod options;

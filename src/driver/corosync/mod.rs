@@ -11,6 +11,7 @@ pub mod limits;
 pub mod live;
 mod margin;
 pub mod model;
+mod names;
 pub mod nodes;
 pub mod options;
 pub mod output;
