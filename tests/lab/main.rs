@@ -9,6 +9,7 @@ mod change;
 mod checks;
 #[path = "../common/mod.rs"]
 mod common;
+mod defaults;
 mod drift;
 mod endings;
 mod exits;
