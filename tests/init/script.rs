@@ -39,6 +39,12 @@ impl<'l> Script<'l> {
     }
 
     #[track_caller]
+    fn gives_with(&self, flags: &str, verb: &str, code: i32, part: &str) {
+        self.set(flags);
+        self.gives(verb, code, part);
+    }
+
+    #[track_caller]
     fn gives(&self, verb: &str, code: i32, part: &str) {
         let ran = self.run(verb);
         assert_eq!(ran.code, code, "{verb}: {ran:?}");
@@ -227,6 +233,8 @@ fn what_is_wrong_in_the_defaults_is_said_before_anything_is_done() {
         ("STOP_WAIT=\n", "STOP_WAIT=''"),
         ("CLUSMGR_OPTS=\"--debug -f\"\n", "has -f"),
         ("CLUSMGR_OPTS=\"--test\"\n", "has --test"),
+        ("CLUSMGR_OPTS=\"-df\"\n", "has -df"),
+        ("CLUSMGR_OPTS=\"-ddV -i 2\"\n", "has -ddV"),
         ("CLUSMGR_OPTS=\"\n", "it is no shell text"),
     ] {
         let text = format!("DAEMON={DAEMON}\n{text}");
@@ -235,9 +243,10 @@ fn what_is_wrong_in_the_defaults_is_said_before_anything_is_done() {
             script.gives(verb, code, part);
         }
     }
+    // The letters of a value are no flags.
+    script.gives_with("-i0.5 -dShift/fht -n fVt", "stop", 0, "ended");
     // No word is a pattern.
     script.set("--node *");
-    script.gives("stop", 0, "ended");
     script
         .node
         .sh("cd /etc && CLUSMGR_DEFAULTS=/tmp/default /tmp/clusmgr-init start")
