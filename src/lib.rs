@@ -24,7 +24,8 @@
 //! # Threads
 //!
 //! main (signals), `cm-log`, `cm-events`, `cm-local`, `cm-monitor`, `cm-conn-N` (at most 64), and for
-//! the time of a SIGHUP, or of a change that an earlier clusmgr left unfinished, `cm-change`. They are
+//! the time of a SIGHUP, or of a change that an earlier clusmgr left unfinished, `cm-change`. `cm-resolve`
+//! asks the resolver for a change whose nodes have host names, and is left behind if that is silent. They are
 //! joined in the reverse order of their start, the monitor first, since it is what ends corosync.
 //! Only `cm-monitor` spawns, signals and reaps corosync. `cm-events` numbers and journals events, so
 //! that a slow disk never delays a restart; `cm-log` writes the log, so that a stalled syslogd delays

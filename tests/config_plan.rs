@@ -284,3 +284,49 @@ fn a_diff_is_of_the_canonical_text() {
     assert!(diff.contains("\n-\ttwo_node: 1\n"), "{diff}");
     assert_eq!(diff.lines().filter(|l| l.starts_with('-')).count(), 2);
 }
+
+#[test]
+fn a_default_that_is_written_out_or_left_out_needs_no_restart() {
+    let of = |text: &str| text.to_owned();
+    for (from, to) in [
+        ("token: 1000\n", "token: 1000\ntransport: knet\n"),
+        ("token: 1000\n", "token: 1000\nlink_mode: passive\n"),
+        ("token: 1000\n", "token: 1000\nthreads: 00\n"),
+        ("token: 1000\n", "token: 1000\nmax_network_delay: 0\n"),
+        ("logging {\n", "system {\nsched_rr: yes\n}\nlogging {\n"),
+        ("two_node: 1\n", "two_node: 1\nlast_man_standing: 0\n"),
+        (
+            "token: 1000\n",
+            "token: 1000\ninterface {\nmcastport: 5405\n}\n",
+        ),
+    ] {
+        let (old, new) = (of(OLD), edited(&[(from, to)]));
+        for (old, new) in [(&old, &new), (&new, &old)] {
+            let plan = plan(&model(old), &model(new));
+            assert_eq!(plan.restart, [], "{to}");
+            let hint = plan.reload[0].hint.unwrap();
+            assert!(hint.contains("it is the default"), "{to} {hint}");
+        }
+    }
+    // Not from or to another value, and not where the default is computed or of the build.
+    for (from, to) in [
+        ("token: 1000\n", "token: 1000\ntransport: udpu\n"),
+        ("token: 1000\n", "token: 1000\nip_version: ipv6-4\n"),
+        ("mcastport: 5410\n", ""),
+        ("two_node: 1\n", "two_node: 1\nwait_for_all: 1\n"),
+        (
+            "logging {\n",
+            "system {\nstate_dir: /var/lib/corosync\n}\nlogging {\n",
+        ),
+        (
+            "token: 1000\n",
+            "token: 1000\ninterface {\nmcastport: 5406\n}\n",
+        ),
+    ] {
+        let plan = planned(&[(from, to)]);
+        assert_eq!(plan.restart.len(), 1, "{to} {plan:?}");
+    }
+    let old = edited(&[("logging {\n", "system {\nsched_rr: no\n}\nlogging {\n")]);
+    let new = edited(&[("logging {\n", "system {\nsched_rr: yes\n}\nlogging {\n")]);
+    assert_eq!(plan(&model(&old), &model(&new)).restart.len(), 1);
+}

@@ -10,6 +10,7 @@ pub mod pidfd;
 pub mod pidfile;
 pub mod procfs;
 pub mod ready;
+pub mod resolve;
 pub mod signal;
 pub mod sock;
 pub mod spawn;

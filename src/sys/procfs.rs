@@ -213,6 +213,23 @@ impl Proc {
         }
     }
 
+    /// The words that a process was executed with, its own name first; none if there is no such
+    /// process, or it has none, as a zombie.
+    ///
+    /// # Errors
+    /// If they may not be read.
+    pub fn words(&self, pid: Pid) -> Result<Vec<Vec<u8>>> {
+        let path = self.of(pid, "cmdline");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if is_gone(&e) => Vec::new(),
+            Err(e) => return Err(Error::io("read", path.display(), &e)),
+        };
+        let text = text.strip_suffix(b"\0").unwrap_or(&text);
+        let words = text.split(|b| *b == 0).map(<[u8]>::to_vec);
+        Ok(words.filter(|_| !text.is_empty()).collect())
+    }
+
     /// Whether a process shares our pid, network and mount namespace, or instead of the last the
     /// places that were named. A process that is gone, or whose namespaces we may not see, does not.
     #[must_use]

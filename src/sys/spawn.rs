@@ -102,6 +102,9 @@ pub struct Program<'a> {
     pub env: Vec<CString>,
     /// Standard output and error go here; standard input is `/dev/null`.
     pub output: &'a File,
+    /// Whether it is killed when the thread that spawns it ends, and so with us, however we end. A
+    /// program that sets other ids at exec loses this.
+    pub ends_with_us: bool,
 }
 
 /// A new process, executed.
@@ -196,6 +199,7 @@ fn spawn_within(program: &Program<'_>, deadline: Duration) -> Result<Child, Spaw
         stdin: null.as_raw_fd(),
         output: program.output.as_raw_fd(),
         deadline: TimeSpec::from(deadline),
+        parent: program.ends_with_us.then(std::process::id),
         failed: AtomicI32::new(0),
         errno: AtomicI32::new(0),
     };
@@ -294,6 +298,8 @@ struct Prepared<'a> {
     stdin: RawFd,
     output: RawFd,
     deadline: TimeSpec,
+    /// Whose end is the child's end too, if anybody's.
+    parent: Option<u32>,
     /// The stage where the child failed; 0 if it did not. The child writes here.
     failed: AtomicI32,
     errno: AtomicI32,
@@ -379,6 +385,16 @@ fn prepare_child(p: &Prepared<'_>) -> Stage {
         }
         if libc::setsid() == -1 {
             return Stage::Session;
+        }
+        if let Some(parent) = p.parent {
+            let kill: libc::c_ulong = 9;
+            if libc::prctl(libc::PR_SET_PDEATHSIG, kill) == -1 {
+                return Stage::Signals;
+            }
+            // Its end may have come before that.
+            if u32::try_from(libc::getppid()) != Ok(parent) {
+                libc::_exit(127);
+            }
         }
         // By system call, since libc keeps 32 and 33 to itself while a caller may have ignored them.
         let default = [0u64; 8];

@@ -49,7 +49,7 @@ impl Ran {
 }
 
 /// Runs `argv` (its first word is the name that the tool sees) and waits for it, `limit` at most;
-/// then it is killed. Its environment has nothing of our supervisor's.
+/// then it is killed, as it is when we end meanwhile. Its environment has nothing of our supervisor's.
 ///
 /// # Errors
 /// When it cannot be run at all.
@@ -61,6 +61,8 @@ pub fn run(exe: &Path, argv: &[&str], limit: Duration) -> Result<Ran> {
         argv,
         env: spawn::environment(&[]),
         output: &output,
+        // Nobody else would end one that hangs, or would know whose it is.
+        ends_with_us: true,
     };
     let child = spawn::spawn(&program).map_err(|e| fail(&e))?;
     let mut exit = await_end(&child.pidfd, Instant::now() + limit);

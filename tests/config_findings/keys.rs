@@ -36,6 +36,7 @@ fn a_number_out_of_its_range_is_refused() {
             "of s from 1 to 86400",
         ),
         ("knet_mtu: 65536", "totem.knet_mtu", "to 65535"),
+        ("knet_mtu: 113", "totem.knet_mtu", "of bytes from 576"),
         ("netmtu: 70000", "totem.netmtu", "to 65536"),
         ("window_size: 16385", "totem.window_size", "to 16384"),
         ("send_join: 4294967296", "totem.send_join", "to 4294967295"),

@@ -39,6 +39,12 @@ impl<'l> Script<'l> {
     }
 
     #[track_caller]
+    fn gives_with(&self, flags: &str, verb: &str, code: i32, part: &str) {
+        self.set(flags);
+        self.gives(verb, code, part);
+    }
+
+    #[track_caller]
     fn gives(&self, verb: &str, code: i32, part: &str) {
         let ran = self.run(verb);
         assert_eq!(ran.code, code, "{verb}: {ran:?}");
@@ -151,6 +157,52 @@ fn a_pid_file_that_names_another_process_is_stale_and_nobody_is_killed() {
     node.kill("KILL", pid);
 }
 
+/// The pid file's number is a script's by now, whose name is the daemon's: this one's, and another's.
+#[test]
+fn a_pid_file_that_names_a_script_of_the_daemons_name_is_stale() {
+    let lab = Lab::up("script-name", "1 --no-clusmgr --empty", &[]);
+    let script = Script::new(&lab);
+    let node = &script.node;
+    node.sh(
+        "mkdir -p /run/clusmgr /tmp/d; cp /tmp/clusmgr-init /tmp/d/clusmgr; \
+             printf '#!/bin/sh\\nsleep 600 & wait\\n' >/tmp/clusmgr; chmod 755 /tmp/clusmgr",
+    )
+    .ok();
+    let itself = |verb: &str| {
+        let line = format!(
+            "export CLUSMGR_DEFAULTS=/tmp/default; \
+             exec sh -c 'echo $$ >/run/clusmgr/clusmgr.pid; exec /tmp/d/clusmgr {verb}'"
+        );
+        let ran = node.sh(&line);
+        (ran.code, format!("{}{}", ran.out, ran.err))
+    };
+    assert_eq!(itself("status").0, 1);
+    let (code, said) = itself("stop");
+    assert!(code == 0 && said.contains("does not run"), "{code} {said}");
+    assert_eq!(itself("reload").0, 7);
+    let (code, said) = itself("start");
+    assert!(code == 0 && said.contains("started (pid"), "{code} {said}");
+    script.gives("status", 0, "runs (pid");
+    // The real one is seen by whoever may ask, and the name of an upgraded binary does not matter.
+    script.gives("stop", 0, "ended");
+
+    let other = node.spawn("setsid /tmp/clusmgr");
+    crate::common::until("it has the name", crate::common::LONG, || {
+        let named = node.sh(&format!("grep -qx clusmgr /proc/{other}/comm"));
+        (named.code == 0).then_some(())
+    });
+    let is_its = || node.put("/run/clusmgr/clusmgr.pid", format!("{other}\n"));
+    is_its();
+    script.gives("status", 1, "dead");
+    script.gives("stop", 0, "does not run");
+    assert!(node.lives(other), "a stranger was killed");
+    is_its();
+    script.gives("start", 0, "started (pid");
+    script.gives("stop", 0, "ended");
+    assert!(node.lives(other));
+    node.sh(&format!("kill -- -{other}")).ok();
+}
+
 #[test]
 fn usage_privilege_and_a_missing_program_have_the_codes_of_the_lsb() {
     let lab = Lab::up("script-codes", "1 --no-clusmgr --empty", &[]);
@@ -181,6 +233,8 @@ fn what_is_wrong_in_the_defaults_is_said_before_anything_is_done() {
         ("STOP_WAIT=\n", "STOP_WAIT=''"),
         ("CLUSMGR_OPTS=\"--debug -f\"\n", "has -f"),
         ("CLUSMGR_OPTS=\"--test\"\n", "has --test"),
+        ("CLUSMGR_OPTS=\"-df\"\n", "has -df"),
+        ("CLUSMGR_OPTS=\"-ddV -i 2\"\n", "has -ddV"),
         ("CLUSMGR_OPTS=\"\n", "it is no shell text"),
     ] {
         let text = format!("DAEMON={DAEMON}\n{text}");
@@ -189,9 +243,10 @@ fn what_is_wrong_in_the_defaults_is_said_before_anything_is_done() {
             script.gives(verb, code, part);
         }
     }
+    // The letters of a value are no flags.
+    script.gives_with("-i0.5 -dShift/fht -n fVt", "stop", 0, "ended");
     // No word is a pattern.
     script.set("--node *");
-    script.gives("stop", 0, "ended");
     script
         .node
         .sh("cd /etc && CLUSMGR_DEFAULTS=/tmp/default /tmp/clusmgr-init start")

@@ -127,7 +127,17 @@ fn in_memory(node: &Node<'_>, pid: i64, words: &[&[u8]]) -> Vec<String> {
 
 #[test]
 fn no_part_of_a_key_stays_in_the_memory_of_clusmgr() {
-    let lab = Lab::up("memory", "1", &["--poll-interval", "0.2"]);
+    stays_nowhere("memory", "key");
+}
+
+/// corosync has it in its database, as any option that it does not know.
+#[test]
+fn no_part_of_a_misspelt_key_stays_in_the_memory_of_clusmgr() {
+    stays_nowhere("memory-misspelt", "keyy");
+}
+
+fn stays_nowhere(lab: &str, name: &str) {
+    let lab = Lab::up(lab, "1", &["--poll-interval", "0.2"]);
     let n1 = lab.node(1);
     n1.wait_state("running");
     let daemon = n1.daemon_pid();
@@ -162,13 +172,14 @@ fn no_part_of_a_key_stays_in_the_memory_of_clusmgr() {
     };
     for (token, version) in [("1500", 2), ("1600", 3)] {
         let text = String::from_utf8(n1.read(CONF)).unwrap();
-        let ours = ["key:", "token:", "config_version:"];
+        let ours = [&format!("{name}:"), "token:", "config_version:"];
         let text: String = text
             .lines()
             .filter(|l| !ours.iter().any(|k| l.trim_start().starts_with(k)))
             .map(|l| format!("{l}\n"))
             .collect();
-        let more = format!("totem {{\n\tconfig_version: {version}\n\ttoken: {token}\n\tkey: {key}");
+        let more =
+            format!("totem {{\n\tconfig_version: {version}\n\ttoken: {token}\n\t{name}: {key}");
         n1.put(file, text.replacen("totem {", &more, 1));
         run(&["config", "diff", file], 0);
         run(&["config", "apply", file, "--dry-run"], 0);
@@ -178,7 +189,7 @@ fn no_part_of_a_key_stays_in_the_memory_of_clusmgr() {
     run(&["config", "show"], 0);
     run(&["config", "rollback", "2"], 0);
     // One that is refused, with the key in it; and a hand edit, that is found by the poll, and adopted.
-    n1.put(file, format!("totem {{\n\tkey: {key}\n\ttoken 7\n}}\n"));
+    n1.put(file, format!("totem {{\n\t{name}: {key}\n\ttoken 7\n}}\n"));
     run(&["config", "apply", file], 1);
     n1.edit_conf(|t| t.replace("token: 1500", "token: 1700"));
     n1.wait("drift", |s| s["config"]["drift"] == true);

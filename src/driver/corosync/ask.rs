@@ -6,6 +6,7 @@
 
 use super::CorosyncSys;
 use super::tools::Cmap as Values;
+use super::value::is_secret_in_cmap;
 use crate::error::{Error, Result};
 use crate::sys::corosync::cfg::Cfg;
 use crate::sys::corosync::cmap::{Cmap, Map};
@@ -49,7 +50,7 @@ impl CorosyncSys {
     /// When corosync does not answer in time.
     pub(super) fn cmap(&self) -> Result<Values> {
         self.ask("read", "the running configuration", SOON, |libs| {
-            let map = Cmap::open(libs, Map::Config)?;
+            let map = Cmap::open(libs, Map::Config)?.hiding(is_secret_in_cmap);
             let all = map.dump(None)?;
             Ok(all
                 .into_iter()

@@ -80,6 +80,26 @@ pub struct Opt {
 }
 
 impl Opt {
+    /// Whether corosync has the same with this value as without the option, on this link where it is of
+    /// one; false too where the table does not tell, as of a default that is computed.
+    #[must_use]
+    pub fn is_default(&self, value: &str, link: Option<u64>) -> bool {
+        let number = |text: &str| text.trim().parse::<i128>().ok();
+        let (value, base) = (value.trim(), self.default.strip_suffix(" + linknumber"));
+        match self.kind {
+            Kind::Int { zero: true, .. } if number(value) == Some(0) => true,
+            Kind::Int { .. } | Kind::U64 | Kind::Flag => {
+                let default = match (base.and_then(number), link) {
+                    (Some(base), Some(link)) => Some(base + i128::from(link)),
+                    _ => number(self.default),
+                };
+                default.is_some() && default == number(value)
+            }
+            Kind::Words(_) | Kind::Lax(_) => value == self.default,
+            Kind::Dscp | Kind::Path | Kind::Text | Kind::Gone(..) => false,
+        }
+    }
+
     /// What to write, as `a whole number of ms from 30 to 4294967295`.
     #[must_use]
     pub fn wanted(&self) -> String {

@@ -88,6 +88,7 @@ const NO_LINK: &str =
     "no link would stand through the reload; change one link, reload, then the other";
 const OTHER_ID: &str =
     "a node that changes its nodeid must be stopped, and started with the new one";
+const DEFAULT: &str = "it is the default, so that corosync has the same with it as without";
 const STAYS: &str = "a reload leaves the old value where it is removed";
 
 /// What it takes to get from one configuration to another.
@@ -131,6 +132,11 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
                 &mut plan.refused
             }
             Effect::Restart if entry.link.is_some() && !stands => &mut plan.reload,
+            // To write a default out, or to leave it out, changes nothing.
+            Effect::Restart if !both && entry.default => {
+                change.hint = Some(DEFAULT);
+                &mut plan.reload
+            }
             Effect::Restart => &mut plan.restart,
             Effect::Reload if will.is_none() && path.starts_with("resources.") => {
                 change.hint = Some(STAYS);
@@ -195,6 +201,8 @@ struct Entry<'c> {
     value: &'c ConfValue,
     kind: Kind,
     effect: Effect,
+    /// It has the value that corosync takes without it.
+    default: bool,
     /// The link that it is of.
     link: Option<u64>,
     /// The node that it is of.
@@ -294,6 +302,7 @@ impl<'c> Flat<'c> {
             value: &key.value,
             kind: opt.map_or(Kind::Text, |o| o.kind),
             effect: opt.map_or(Effect::Reload, |o| o.effect),
+            default: opt.is_some_and(|o| o.is_default(&key.value.text(), link)),
             link,
             node: node.map(str::to_owned),
         };

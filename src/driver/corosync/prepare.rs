@@ -7,7 +7,7 @@ use super::model::Config;
 use super::plan::{self, Plan};
 use super::running::Running;
 use super::store::{S01, first_of};
-use super::{CorosyncSys, diff, limits, parse, render};
+use super::{CorosyncSys, diff, limits, names, parse, render};
 use crate::driver::change::{Needs, Prepared, Request, Text, What};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::sys::file;
@@ -220,10 +220,12 @@ impl CorosyncSys {
             .drain(..)
             .map(|c| plan::Change { hint: None, ..c });
         plan.restart.extend(restart);
+        let unresolved = names::are_apart(what.as_str(), &config)?;
         self.corosync_t(&config, checked.key.path())?;
         let needs = needs(&plan);
         let mut warnings: Vec<String> =
             checked.warnings().iter().map(ToString::to_string).collect();
+        warnings.extend(unresolved);
         if needs == Needs::Reload {
             warnings.extend(running.as_ref().and_then(Running::reaches));
         }
@@ -239,6 +241,10 @@ impl CorosyncSys {
                 same && ours && needs != Needs::Reload
             }
         };
+        if running.is_some() && !same {
+            // Last of all: what the checks took their time for may have changed meanwhile.
+            warnings.extend(self.spares_quorum(what, needs, config.nodes().len())?);
+        }
         Ok(Prepared {
             what: what.as_str(),
             by: request.by.clone(),

@@ -137,6 +137,7 @@ impl Process {
             argv: &[&name, "-f", "-c", &conf],
             env: spawn::environment(&[("NOTIFY_SOCKET", notify)]),
             output,
+            ends_with_us: false,
         };
         let child = spawn::spawn(&program)?;
         let now = clock::now();

@@ -7,7 +7,7 @@
 use super::limits;
 use super::model::{Config, Item, Key, Section};
 use super::nodes;
-use super::options::{self, Kind};
+use super::options::{self, Effect, Kind};
 use super::tools::Cmap;
 use std::collections::BTreeMap;
 
@@ -157,6 +157,9 @@ pub(super) fn differs(from: &Expected, to: &Expected, running: &Cmap) -> Option<
             continue;
         };
         let has = running.get(key).map(|v| v.trim());
+        if has.is_none() && stands_for_none(key, value) {
+            continue;
+        }
         if !has.is_some_and(|has| same(has, value.trim())) {
             return Some(format!(
                 "{key} is {} in the running corosync, not {value}",
@@ -168,11 +171,25 @@ pub(super) fn differs(from: &Expected, to: &Expected, running: &Cmap) -> Option<
     let gone = from
         .iter()
         .filter(|(key, value)| value.is_some() && !to.contains_key(*key));
-    let left = gone
-        .map(|(key, _)| key)
-        .filter(cleared)
-        .find(|key| running.contains_key(*key));
+    let stays = |key: &&String| {
+        let has = running.get(*key);
+        has.is_some_and(|has| !stands_for_none(key, has))
+    };
+    let left = gone.map(|(key, _)| key).filter(cleared).find(stays);
     left.map(|key| format!("{key} is still there in the running corosync"))
+}
+
+/// Whether a value in the database is the same as none: the default of an option that takes a restart,
+/// which a reload neither puts there nor takes away.
+pub(super) fn stands_for_none(key: &str, value: &str) -> bool {
+    let (stored, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let of_link = stored.strip_prefix("totem.interface.");
+    let (section, link) = match of_link.and_then(|n| n.parse().ok()) {
+        Some(link) => ("totem.interface", Some(link)),
+        None => (stored, None),
+    };
+    let opt = options::option(section, name).filter(|o| o.effect == Effect::Restart);
+    opt.is_some_and(|o| o.is_default(value, link))
 }
 
 /// corosync writes numbers its own way: `0100` is 100.
@@ -319,6 +336,32 @@ mod tests {
             None,
             "what did not change is not asked for"
         );
+    }
+
+    #[test]
+    fn a_default_may_be_there_or_not_where_a_reload_does_not_change_it() {
+        let none = Expected::new();
+        for (key, value) in [
+            ("system.sched_rr", "yes"),
+            ("totem.transport", "knet"),
+            ("totem.interface.1.mcastport", "5406"),
+        ] {
+            let told = wanted(&[(key, value)]);
+            assert_eq!(differs(&none, &told, &cmap(&[])), None, "{key}");
+            let still = cmap(&[(key, value)]);
+            assert_eq!(differs(&told, &none, &still), None, "{key}");
+            assert!(differs(&none, &told, &cmap(&[(key, "x")])).is_some());
+        }
+        for (key, value) in [
+            ("system.sched_rr", "no"),
+            ("totem.interface.0.mcastport", "5406"),
+            // What is reloaded has to be there.
+            ("totem.token", "3000"),
+        ] {
+            assert!(differs(&none, &wanted(&[(key, value)]), &cmap(&[])).is_some());
+        }
+        let other = cmap(&[("totem.transport", "udpu")]);
+        assert!(differs(&wanted(&[("totem.transport", "knet")]), &none, &other).is_some());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! file may say something else: a hand edit that nobody reloaded, one that is no good, none at all.
 
 use super::model::Config;
-use super::proof::{Expected, expected, same};
+use super::proof::{Expected, expected, same, stands_for_none};
 use super::tools::Cmap;
 use crate::types::ConfigVersion;
 use std::collections::BTreeSet;
@@ -60,6 +60,8 @@ impl Running {
             (Some(Some(text)), Some(running)) => same(text.trim(), running),
             // What corosync makes of it cannot be told.
             (Some(None), _) => true,
+            (Some(Some(one)), None) if stands_for_none(key, one) => true,
+            (None, Some(one)) if stands_for_none(key, one) => true,
             (text, running) => text.is_none() == running.is_none(),
         };
         let off = |keys: &Expected| known.iter().filter(|k| !agrees(keys, k)).count();

@@ -104,6 +104,19 @@ pub(super) fn is_secret(section: &str, name: &str, value: &[u8]) -> bool {
     suspect && options::option(section, name).is_none()
 }
 
+/// The same of a key of corosync's database, where a section that repeats has its number in the path; by
+/// the key alone where there is no value.
+pub(super) fn is_secret_in_cmap(key: &str, value: Option<&str>) -> bool {
+    let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let number = |word: &&str| word.parse::<u32>().is_ok();
+    let section: Vec<&str> = path.split('.').filter(|w| !number(w)).collect();
+    is_secret(
+        &section.join("."),
+        name,
+        value.unwrap_or_default().as_bytes(),
+    )
+}
+
 /// A name with `key` in it, or what was meant to be it: `keyy`, `authkey`, `Key`, `kye`; not `keyfile`.
 fn reads_like_key(name: &[u8]) -> bool {
     if name.windows(3).any(|w| w.eq_ignore_ascii_case(b"key")) {
@@ -217,6 +230,39 @@ mod tests {
                 !is_secret(section, name, value.as_bytes()),
                 "{section} {name}"
             );
+        }
+    }
+
+    #[test]
+    fn a_secret_is_one_in_corosyncs_database_too_and_nothing_else_there_is() {
+        let long = "0aF+/=_-".repeat(4);
+        for (key, value) in [
+            ("totem.key", None),
+            ("totem.keyy", None),
+            ("totem.interface.1.Key", None),
+            ("quorum.key", None),
+            ("nodelist.node.0.key", None),
+            ("strange.totem.key", None),
+            ("totem.salt", Some(long.as_str())),
+            ("totem.interface.1.x", Some(&long)),
+        ] {
+            assert!(is_secret_in_cmap(key, value), "{key}");
+        }
+        for (key, value) in [
+            ("totem.keyfile", Some("/etc/corosync/authkey")),
+            ("totem.cluster_name", Some(long.as_str())),
+            ("totem.salt", Some("short")),
+            ("totem.interface.0.bindnetaddr", Some("10.0.0.1")),
+            ("nodelist.node.0.ring0_addr", Some(&long)),
+            ("nodelist.node.12.name", Some("key")),
+            ("nodelist.local_node_pos", None),
+            ("runtime.members.1.ip", Some("r(0) ip(10.77.0.1) ")),
+            ("runtime.services.cpg.0.rx", None),
+            ("logging.logger_subsys.QUORUM.subsys", Some("QUORUM")),
+            ("uidgid.config.uid.0", None),
+            ("config.reload_status", None),
+        ] {
+            assert!(!is_secret_in_cmap(key, value), "{key}");
         }
     }
 

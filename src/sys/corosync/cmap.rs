@@ -47,15 +47,19 @@ pub struct Change {
     pub track: TrackId,
     /// The key.
     pub key: String,
-    /// Its new value (not that of `totem.key`, which is replaced); none if it has gone.
+    /// Its new value (not that of a secret, which is replaced); none if it has gone.
     pub value: Option<Value>,
 }
+
+/// Whether nobody is to be shown the value of this key: by the key alone, or with the value that a text has.
+pub type IsSecret = fn(&str, Option<&str>) -> bool;
 
 /// A connection to one of the maps.
 #[derive(Debug)]
 pub struct Cmap {
     handle: Handle,
     map: Map,
+    secret: IsSecret,
     intake: Intake,
 }
 
@@ -88,8 +92,23 @@ impl Cmap {
         Ok(Cmap {
             handle,
             map,
+            secret: |key, _| key == SECRET_KEY,
             intake: Intake::default(),
         })
+    }
+
+    /// Hides more than the value of `totem.key` from [`Cmap::dump`] and [`Cmap::dispatch`].
+    #[must_use]
+    pub fn hiding(self, secret: IsSecret) -> Cmap {
+        Cmap { secret, ..self }
+    }
+
+    /// What to hand out in place of a value.
+    fn shown(&self, key: &str, value: Value) -> Value {
+        match value {
+            Value::Text(text) if (self.secret)(key, Some(&text)) => Value::secret(),
+            value => value,
+        }
     }
 
     /// Readable when [`Cmap::dispatch`] has something to do, or corosync has gone.
@@ -226,19 +245,22 @@ impl Cmap {
     }
 
     /// The keys and their values; what vanishes in between is left out, and so is what is over 1 MiB.
-    /// The value of `totem.key` is not read but replaced.
+    /// The value of a secret key is not read but replaced, and replaced if only the value shows it.
     ///
     /// # Errors
     /// The library's.
     pub fn dump(&self, prefix: Option<&str>) -> CsResult<Vec<(String, Value)>> {
         let mut all = Vec::new();
         for key in self.list(prefix)? {
-            if key == SECRET_KEY {
+            if (self.secret)(&key, None) {
                 all.push((key, Value::secret()));
                 continue;
             }
             match self.get(&key) {
-                Ok(Some(value)) => all.push((key, value)),
+                Ok(Some(value)) => {
+                    let value = self.shown(&key, value);
+                    all.push((key, value));
+                }
                 Ok(None) | Err(CsError::TOO_BIG) => {}
                 Err(e) => return Err(e),
             }
@@ -294,8 +316,13 @@ impl Cmap {
     pub fn dispatch(&mut self) -> CsResult<Vec<Change>> {
         let (dispatch, id) = (self.handle.libraries.cmap.cmap_dispatch, self.handle.id);
         // SAFETY: two numbers; the callback finds its inbox by itself.
-        self.intake
-            .dispatch(&INBOX, || unsafe { dispatch(id, ffi::CS_DISPATCH_ALL) })
+        let mut changes = self
+            .intake
+            .dispatch(&INBOX, || unsafe { dispatch(id, ffi::CS_DISPATCH_ALL) })?;
+        for change in &mut changes {
+            change.value = change.value.take().map(|v| self.shown(&change.key, v));
+        }
+        Ok(changes)
     }
 
     /// Changes that were dropped so far, since one dispatch brought too many.

@@ -10,6 +10,7 @@ fn run(exe: &Path, argv: &[&str], output: &File) -> Result<Child, SpawnError> {
         argv,
         env: environment(&[("CM_TEST", Path::new("yes"))]),
         output,
+        ends_with_us: false,
     })
 }
 
@@ -54,6 +55,7 @@ fn a_child_that_does_not_get_as_far_as_exec_in_time_is_ended_and_told() {
         argv: &["sleep", "60"],
         env: Vec::new(),
         output: &out,
+        ends_with_us: false,
     };
     let e = spawn_within(&program, Duration::from_nanos(1)).unwrap_err();
     let late = SpawnError {
@@ -133,4 +135,31 @@ fn a_signal_by_descriptor_ends_the_very_process_and_its_number_comes_back() {
         child.pidfd.signal(nix::sys::signal::Signal::SIGKILL),
         Err(Errno::ESRCH)
     );
+}
+
+#[test]
+fn a_child_that_is_to_end_with_the_thread_that_spawned_it_does_and_others_do_not() {
+    let start = |ends_with_us| {
+        let spawned = std::thread::spawn(move || {
+            let out = tempfile::tempfile().unwrap();
+            spawn(&Program {
+                exe: Path::new("/bin/sleep"),
+                argv: &["sleep", "60"],
+                env: Vec::new(),
+                output: &out,
+                ends_with_us,
+            })
+            .unwrap()
+        });
+        spawned.join().unwrap()
+    };
+    let (stays, ends) = (start(false), start(true));
+    let killed = |child: &Child| matches!(reap(child), Exit::Signal { signal: 9, .. });
+    assert!(killed(&ends));
+    assert!(stays.pidfd.reap().is_none());
+    stays
+        .pidfd
+        .signal(nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
+    assert!(killed(&stays));
 }

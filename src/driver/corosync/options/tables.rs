@@ -117,7 +117,8 @@ const TOTEM: &[Opt] = &[
     int0("miss_count_const", 1, U32, "messages", "5"),
     opt("netmtu", Kind::Int { least: 576, most: 65_536, zero: true, unit: "bytes" }, "65536 (1500 with udp and udpu)", Restart),
     int0("knet_pmtud_interval", 1, 86_400, "s", "30"),
-    int("knet_mtu", 0, 65_535, "bytes", "0", Reload),
+    // knet takes its own overhead off it, and below that comes to 4 GiB; IPv4 itself asks for 576.
+    int0("knet_mtu", 576, 65_535, "bytes", "0"),
     // `none` is what corosync takes without it, and 3.1.7 refuses the word; a rule of its own says so.
     words("knet_compression_model", &["zlib", "lz4", "lz4hc", "lzo2", "lzma", "bzip2", "zstd"], "", Reload),
     int("knet_compression_threshold", 0, U32, "bytes", "100", Reload),

@@ -35,7 +35,10 @@ impl Process {
             return Ok(Some(found));
         }
         let name = real.file_name().unwrap_or_default().to_string_lossy();
-        let found = proc.find_process(&name, Some(&real))?;
+        let mut found = proc.find_process(&name, Some(&real))?;
+        // It may be somebody's check of a configuration, which is nobody's to signal. One that runs as
+        // the node's has no lock yet when it begins, so the lock does not tell.
+        found.retain(|id| proc.words(id.pid).is_ok_and(|words| runs(&words)));
         Ok(found.into_iter().find_map(|id| hold(&proc, id, run_dir)))
     }
 
@@ -114,6 +117,34 @@ fn is_corosync(proc: &Proc, pid: Pid) -> bool {
     matches!(proc.read_stat(pid), Ok(Some(stat)) if stat.comm == b"corosync")
 }
 
+/// Whether corosync, executed with these words, becomes the node's: not with `-t` (a check of the
+/// configuration) or `-v` (its version), as getopt(3) finds them anywhere among the words.
+fn runs(words: &[Vec<u8>]) -> bool {
+    let mut words = words.iter().skip(1);
+    while let Some(word) = words.next() {
+        let Some(flags) = word.strip_prefix(b"-") else {
+            continue;
+        };
+        if flags == b"-" {
+            break;
+        }
+        for (n, flag) in flags.iter().enumerate() {
+            match flag {
+                b't' | b'v' => return false,
+                // The rest of the word is its value, or else the next word.
+                b'c' | b'l' => {
+                    if n + 1 == flags.len() {
+                        words.next();
+                    }
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    true
+}
+
 /// The process of the record, if it still lives. Another executable is no other process if it is
 /// corosync by now: the record may be from before a wrapper's exec.
 fn recorded(proc: &Proc, run_dir: &Path) -> Option<Process> {
@@ -138,6 +169,41 @@ mod tests {
     use crate::sys::pidfd::Exit;
     use crate::sys::tool;
     use std::time::Duration;
+
+    #[test]
+    fn what_only_checks_or_tells_its_version_is_told_by_its_words() {
+        let of = |line: &str| {
+            let words: Vec<Vec<u8>> = line.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+            runs(&words)
+        };
+        for yes in [
+            "corosync",
+            "corosync -f",
+            "corosync -f -c /etc/t.conf",
+            "corosync -fc /t -l /v",
+            "corosync -fc/etc/t",
+            "corosync -c -t",
+            "corosync -l -v",
+            "corosync -f -- -t",
+            "/bin/sh /usr/sbin/corosync -f",
+        ] {
+            assert!(of(yes), "{yes}");
+        }
+        for no in [
+            "corosync -t",
+            "corosync -v",
+            "corosync -ft",
+            "corosync -c /x -t",
+            "corosync -c/x -t",
+            "corosync -tc /x",
+            "corosync -fvc/x",
+            "corosync x -t",
+            "corosync - -t",
+        ] {
+            assert!(!of(no), "{no}");
+        }
+        assert!(runs(&[]));
+    }
 
     /// corosync's check has its name and its executable, and runs while corosync does not.
     #[test]

@@ -5,6 +5,7 @@ use super::keys::{LINKS, MEMBERS, key, link_of, member_of};
 use super::links::Id;
 use crate::driver::corosync::options;
 use crate::driver::corosync::tools::Cmap as Values;
+use crate::driver::corosync::value::is_secret_in_cmap;
 use crate::sys::corosync::cmap::{Change, Cmap, Map, Track, TrackId};
 use crate::sys::corosync::cpg::{Cpg, Message};
 use crate::sys::corosync::quorum::{Notice, Quorum};
@@ -82,7 +83,8 @@ impl Client {
     /// # Errors
     /// corosync's; `CS_ERR_TRY_AGAIN` and `CS_ERR_LIBRARY` while it starts.
     pub(super) fn open(libs: &Arc<Libraries>, beat: &Beat) -> CsResult<Client> {
-        let mut config = beat.call(|| Cmap::open(libs, Map::Config))?;
+        let config = beat.call(|| Cmap::open(libs, Map::Config))?;
+        let mut config = config.hiding(is_secret_in_cmap);
         let mut stats = beat.call(|| Cmap::open(libs, Map::Stats))?;
         let any = Track {
             add: true,

@@ -1,0 +1,86 @@
+//! A change that restarts corosync, and the quorum of the nodes that go on.
+
+use crate::common::{Lab, Node, Ran};
+use serde_json::{Value, json};
+
+const CONF: &str = "/etc/corosync/corosync.conf";
+const FILE: &str = "/tmp/new.conf";
+
+/// The next version of the file, with a setting that takes a restart.
+fn by_restart(node: &Node<'_>) {
+    let text = String::from_utf8(node.read(CONF)).unwrap();
+    let text = text.replace("config_version: 1\n", "config_version: 2\n");
+    node.put(
+        FILE,
+        text.replace("system {\n", "system {\n\tsched_rr: no\n"),
+    );
+}
+
+fn apply(node: &Node<'_>, more: &[&str]) -> Ran {
+    let words = [
+        "--timeout",
+        "90",
+        "config",
+        "apply",
+        FILE,
+        "--this-node-only",
+        "--json",
+    ];
+    node.ctl(&[&words, more].concat())
+}
+
+fn done(ran: Ran) -> Value {
+    serde_json::from_str(&ran.ok()).unwrap()
+}
+
+#[test]
+fn a_restart_that_would_cost_the_others_their_quorum_is_refused() {
+    let lab = Lab::up("margin", "3", &["--poll-interval", "0.2"]);
+    let nodes = [1, 2, 3].map(|k| lab.node(k));
+    let [n1, n2, n3] = &nodes;
+    for node in &nodes {
+        node.wait_state("running");
+        node.wait_ring(3);
+    }
+    n3.ctl(&["stop"]).ok();
+    for node in [n1, n2] {
+        node.wait("a ring of two", |s| s["cluster"]["total_votes"] == 2);
+    }
+    by_restart(n1);
+    let (pid, live) = (n1.pid(), n1.read(CONF));
+    for more in [&[][..], &["--dry-run"]] {
+        let ran = apply(n1, more);
+        assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+        for part in [
+            "the other nodes would lose their quorum meanwhile: 2 of 3 votes are there with this node's 1, and 2 are needed",
+            "bring n3 back first; or",
+            "'clusmgrctl stop'",
+        ] {
+            assert!(ran.err.contains(part), "no {part:?} in {}", ran.err);
+        }
+    }
+    assert_eq!((n1.pid(), n1.read(CONF)), (pid, live));
+    // What is told is the way: with the node back, or with corosync stopped by who means it.
+    n3.ctl(&["start"]).ok();
+    for node in &nodes {
+        node.wait("a ring of three", |s| s["cluster"]["total_votes"] == 3);
+    }
+    let report = done(apply(n1, &[]));
+    assert_eq!(
+        (&report["done"], &report["how"], &report["warnings"]),
+        (&json!(true), &json!("restart"), &json!([]))
+    );
+    assert_ne!(n1.pid(), pid);
+    assert_eq!(n2.events_of("quorum.lost").len(), 0);
+    for node in [n2, n3] {
+        node.wait("a ring of three", |s| s["cluster"]["total_votes"] == 3);
+    }
+    n3.ctl(&["stop"]).ok();
+    n2.wait("a ring of two", |s| s["cluster"]["total_votes"] == 2);
+    by_restart(n2);
+    assert_eq!(apply(n2, &[]).code, 1);
+    n2.ctl(&["stop"]).ok();
+    assert_eq!(done(apply(n2, &[]))["how"], "start");
+    n2.ctl(&["start"]).ok();
+    assert_eq!(n2.cmap("system.sched_rr"), "no");
+}
