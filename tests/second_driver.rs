@@ -149,17 +149,20 @@ impl Changes for Data {
             new: text(2),
             old: Some(text(1)),
             back: Some(text(1)),
+            key: None,
+            writes_key: false,
         })
     }
     fn change_write(&self, _change: &Prepared) -> Result<()> {
         self.did("write")
     }
-    fn change_reload(&self) -> Result<()> {
+    fn change_reload(&self, _change: &Prepared) -> Result<()> {
         self.did("reload")
     }
-    fn change_restart(&self) {
+    fn change_restart(&self, _change: &Prepared) -> Result<()> {
         self.script.lock().unwrap().check.need_restart = true;
         self.waker.wake();
+        Ok(())
     }
     fn change_prove(&self, _change: &Prepared, undone: bool) -> Result<()> {
         self.did(if undone { "prove old" } else { "prove" })

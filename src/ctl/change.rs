@@ -307,6 +307,7 @@ mod tests {
             by: "uid 0 pid 5".into(),
             what: "apply".into(),
             how: "reload".into(),
+            key: None,
             undone: Some("totem.token is 1000".into()),
         };
         let text = words_of_history(&HistoryPage {

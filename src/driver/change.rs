@@ -95,6 +95,11 @@ pub struct Prepared {
     /// What corosync runs with if this is undone: the text that was, or the one that clusmgr holds
     /// where that is missing, or is no good and corosync runs nevertheless; none if it does not run.
     pub back: Option<Text>,
+    /// Fingerprint of the key that the new text is used with, as it was checked; none where it needs
+    /// none. No other one is taken in along with it.
+    pub key: Option<String>,
+    /// That key goes over another one that is in its place.
+    pub writes_key: bool,
 }
 
 impl Prepared {
@@ -162,10 +167,14 @@ pub trait Changes {
     /// Has the running corosync read it.
     ///
     /// # Errors
-    /// When it refuses, or does not answer in time.
-    fn change_reload(&self) -> Result<()>;
+    /// When it refuses, or does not answer in time; or when it would read a key that somebody else has
+    /// put there meanwhile.
+    fn change_reload(&self, change: &Prepared) -> Result<()>;
     /// Has the monitor restart corosync (C: `corosync_reboot_needed`).
-    fn change_restart(&self);
+    ///
+    /// # Errors
+    /// When it would read a key that somebody else has put there meanwhile.
+    fn change_restart(&self, change: &Prepared) -> Result<()>;
     /// Whether the running corosync has the new values (`undone`: the old ones). Waits a little.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ impl Manager {
         let runs = self.with(|m| m.view.service == ServiceState::Running);
         let reload = runs && change.needs == Needs::Reload;
         if reload {
-            data.change_reload()?;
+            data.change_reload(change)?;
             data.change_prove(change, false)?;
         }
         let how = if reload {
@@ -147,11 +147,11 @@ impl Manager {
             (ServiceState::Running, Some(pid)) => match change.needs {
                 Needs::Nothing => {}
                 Needs::Reload => {
-                    data.change_reload()?;
+                    data.change_reload(change)?;
                     stays = Some(pid);
                 }
                 Needs::Restart => {
-                    data.change_restart();
+                    data.change_restart(change)?;
                     self.wait_ready(Some(pid), 0, undone)?;
                 }
             },

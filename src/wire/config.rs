@@ -59,6 +59,9 @@ pub struct HistoryEntry {
     pub what: String,
     /// `nothing`, `reload`, `restart`, or `start` where corosync did not run.
     pub how: String,
+    /// Fingerprint of the key that it is used with; none where it needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Why it was undone; none if it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone: Option<String>,

@@ -14,6 +14,7 @@ mod exits;
 mod hang;
 mod hold;
 mod housekeeping;
+mod keys;
 mod libraries;
 mod network;
 mod numbers;

@@ -4,6 +4,7 @@
 //! file is touched, and gone when the change is kept or undone; so a daemon that is killed in between
 //! finds at its next start what it has to take back.
 
+use super::keys::foreign_key;
 use super::model::MODEL_VERSION;
 use super::proof::{differs, expected, unsettled};
 use super::store::{S01, first_of};
@@ -42,6 +43,9 @@ pub(super) struct Pending {
     pub(super) new: String,
     pub(super) what: String,
     pub(super) by: String,
+    /// The key that clusmgr holds goes over another one, too.
+    #[serde(default)]
+    pub(super) key: bool,
     /// It is proved and kept, but for its record in the history and its event.
     #[serde(default)]
     pub(super) done: bool,
@@ -55,6 +59,7 @@ impl Pending {
             new: change.new.sha256.clone(),
             what: change.what.to_owned(),
             by: change.by.clone(),
+            key: change.writes_key,
             done,
         }
     }
@@ -127,6 +132,7 @@ impl Changes for CorosyncSys {
             self.keep_text(back)?;
         }
         self.keep_text(&change.new)?;
+        self.secure_key(change)?;
         // corosync's check took its time.
         if !self.is_live(change.old.as_ref())? {
             return Err(self.foreign(change.what));
@@ -135,6 +141,7 @@ impl Changes for CorosyncSys {
         let written =
             persist::save(&self.pending_path(), PENDING_VERSION, &pending).and_then(|_| {
                 self.corosync_config_mtx.lock().pending = Some(pending.new);
+                self.put_held_key(change)?;
                 self.put_live(&change.new)
             });
         let Err(e) = written else { return Ok(()) };
@@ -154,13 +161,16 @@ impl Changes for CorosyncSys {
         }
     }
 
-    fn change_reload(&self) -> Result<()> {
+    fn change_reload(&self, change: &Prepared) -> Result<()> {
+        self.expects_key(change)?;
         self.reload()
     }
 
-    fn change_restart(&self) {
+    fn change_restart(&self, change: &Prepared) -> Result<()> {
+        self.expects_key(change)?;
         self.corosync_event_mtx.lock().corosync_reboot_needed = true;
         self.params.waker.wake();
+        Ok(())
     }
 
     fn change_prove(&self, change: &Prepared, undone: bool) -> Result<()> {
@@ -199,9 +209,13 @@ impl Changes for CorosyncSys {
         if !same {
             return Err(self.foreign(change.what));
         }
+        let swapped = live.key.is_there() && live.key.fingerprint() != change.key;
+        if let (true, "adopt", Some(path)) = (swapped, change.what, live.key.path()) {
+            return Err(foreign_key(change.what, path.display()));
+        }
         // A start that comes in between leaves the record alone.
         self.corosync_config_mtx.lock().pending = Some(live.sha.clone());
-        self.keep(&live).inspect_err(|_| {
+        self.keep_with(&live, change.key.clone()).inspect_err(|_| {
             if change.what == "adopt" {
                 self.corosync_config_mtx.lock().pending = None;
             }
@@ -215,9 +229,8 @@ impl Changes for CorosyncSys {
         self.set_drift(false);
         // It has passed the checks just now.
         self.clear_degraded("bad-config");
-        if change.what == "adopt" {
-            self.set_key_drift(false);
-        }
+        // One that came in between is not taken in along with it.
+        self.set_key_drift(swapped);
         if change.what == "adopt" && ran && change.needs == Needs::Restart {
             let detail = "corosync runs with an older configuration than the one that was taken in; \
                           'clusmgrctl restart' brings it into effect";
@@ -358,6 +371,7 @@ impl CorosyncSys {
             by: change.by.clone(),
             what: change.what.to_owned(),
             how: how.to_owned(),
+            key: change.key.clone(),
             undone: undone.map(str::to_owned),
         };
         self.add_history(entry);
@@ -385,9 +399,14 @@ impl CorosyncSys {
         self.prune("conf", &|name| {
             is(name, &|h| h.conf == name || h.live == name) || under_way(name)
         });
-        // An old key is a secret that nobody needs any more.
+        // A text that one can go back to may need the key that it had; any other is a secret that nobody
+        // needs any more.
         self.prune("keys", &|name| {
-            is(name, &|h| h.key.as_deref() == Some(name))
+            let needs = |e: &Entry| e.undone.is_none() && e.key.as_deref() == Some(name);
+            entries.iter().any(needs)
+                || held
+                    .as_ref()
+                    .is_some_and(|h| h.key.as_deref() == Some(name))
         });
     }
 

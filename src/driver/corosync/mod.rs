@@ -7,6 +7,7 @@ pub mod diff;
 pub mod exit;
 pub mod finding;
 pub mod history;
+mod keys;
 pub mod limits;
 pub mod live;
 pub mod model;

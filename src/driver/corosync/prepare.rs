@@ -186,10 +186,14 @@ impl CorosyncSys {
         let checked = match &request.what {
             // As it was written: what is told of it has its own lines.
             What::Apply(bytes) => self.check_conf(bytes.clone()).map_err(|f| all_of(&f))?,
+            What::Revert => self
+                .check_held(render::render(&config)?)
+                .map_err(|f| first_of(&path, &f))?,
             _ => self
                 .check_conf(render::render(&config)?)
                 .map_err(|f| first_of(&path, &f))?,
         };
+        let key = self.changed_key(what, held.as_ref(), &checked)?;
         let bytes = self.canonical(&checked)?;
         let config = parse::parse(&bytes).map_err(|f| first_of(&path, &f))?;
         let new = Text {
@@ -220,16 +224,22 @@ impl CorosyncSys {
             .drain(..)
             .map(|c| plan::Change { hint: None, ..c });
         plan.restart.extend(restart);
-        self.corosync_t(&config, checked.key.path())?;
-        let needs = needs(&plan);
+        self.corosync_t(&config, key.path.as_deref())?;
         let mut warnings: Vec<String> =
             checked.warnings().iter().map(ToString::to_string).collect();
+        if let Some(change) = key.change {
+            plan.reload.push(change);
+            if config.nodes().len() > 1 {
+                warnings.push(OTHER_KEY.to_owned());
+            }
+        }
+        let needs = needs(&plan);
         if needs == Needs::Reload {
             warnings.extend(running.as_ref().and_then(Running::reaches));
         }
         let same = match what {
             What::Apply(_) | What::Rollback(_) => same,
-            What::Revert => same && needs == Needs::Nothing,
+            What::Revert => same && needs == Needs::Nothing && !key.writes,
             // A restart that an earlier one left to the operator is left to him still.
             What::Adopt => {
                 let ours = held.is_some_and(|h| {
@@ -249,6 +259,8 @@ impl CorosyncSys {
             new,
             old,
             back,
+            key: key.new,
+            writes_key: key.writes,
         })
     }
 
@@ -345,6 +357,10 @@ impl CorosyncSys {
         })
     }
 }
+
+/// What to know of another key where the cluster has other nodes.
+const OTHER_KEY: &str = "the key becomes another one: a node with the old one is cut off and cannot join; \
+                         compare 'clusmgrctl key fingerprint' on all nodes first";
 
 /// So many findings are told in one error.
 const TOLD: usize = 10;

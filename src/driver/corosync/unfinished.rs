@@ -101,6 +101,12 @@ impl CorosyncSys {
             sha256: pending.new.clone(),
             ..text_of(Zeroizing::default())
         });
+        let key = self
+            .corosync_config_mtx
+            .lock()
+            .u
+            .clone()
+            .and_then(|u| u.key);
         let old = pending.old.as_deref().and_then(kept);
         let instead = pending.back.as_deref().and_then(kept);
         let back = instead
@@ -125,16 +131,19 @@ impl CorosyncSys {
             },
             by: pending.by.clone(),
             same: false,
-            needs: if untouched {
-                Needs::Nothing
-            } else {
-                needs(&plan)
+            needs: match needs(&plan) {
+                _ if untouched => Needs::Nothing,
+                // Nobody knows which key corosync has read; this one stays.
+                Needs::Nothing if pending.key => Needs::Reload,
+                needs => needs,
             },
             plan: plan_lines(&plan),
             warnings: Vec::new(),
             new,
             old,
             back,
+            key,
+            writes_key: pending.key,
         }
     }
 }
