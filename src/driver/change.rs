@@ -1,7 +1,7 @@
 //! A change of the configuration as the manager sees it: what is asked, what it comes to, and the
 //! steps of which the manager decides the order. The driver does each; none decides about the next.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::ConfigVersion;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -148,6 +148,9 @@ pub enum Unfinished {
     Kept,
     /// The old text is back in place; corosync, if it runs, may have the new values still.
     TakenBack(Box<Prepared>),
+    /// Somebody else has changed the live file since, and why nothing is done about that: it stays, and
+    /// so does what corosync runs with.
+    Foreign(Box<Prepared>, Error),
 }
 
 /// The steps. None of them is called on the monitor's thread; the manager sees to it that there is

@@ -285,6 +285,11 @@ impl Manager {
             None => return,
             Some(Unfinished::Kept) => return self.over(latest),
             Some(Unfinished::TakenBack(change)) => *change,
+            Some(Unfinished::Foreign(change, why)) => {
+                let why = format!("clusmgr ended in the middle of it; {why}");
+                data.change_undone(&change, change.needs, &why);
+                return self.over(latest);
+            }
         };
         // One that this clusmgr has started has read the old text already: a restart would gain nothing.
         let started = self.with(|m| m.view.pid.is_some() && !m.view.adopted);

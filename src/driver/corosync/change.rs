@@ -106,8 +106,11 @@ impl CorosyncSys {
         file::write_atomic(path, &text.bytes, mode).map(drop)
     }
 
-    fn forget_pending(&self) {
-        self.corosync_config_mtx.lock().pending = None;
+    pub(super) fn forget_pending(&self) {
+        let mut guard = self.corosync_config_mtx.lock();
+        guard.pending = None;
+        guard.unfinished = None;
+        drop(guard);
         if let Err(e) = file::remove(&self.pending_path()) {
             log::error!("{e}");
         }
@@ -267,11 +270,15 @@ impl Changes for CorosyncSys {
             log::error!("{e}");
         }
         self.compare();
-        let instead = self.is_live(change.instead()).is_ok_and(|is| is);
+        let instead = change.instead().is_some() && self.is_live(change.instead()).unwrap_or(false);
         let said = self.said_instead(change).filter(|_| instead);
         let why = &said.map_or(why.to_owned(), |said| format!("{why}; {said}"));
         self.remember(change, how.as_str(), Some(why));
-        let text = format!("{} by {} was undone: {why}", change.what, change.by);
+        let is = |text: Option<&Text>| self.is_live(text).unwrap_or(false);
+        let back = instead || is(change.old.as_ref());
+        // Of a live file that is somebody else's nothing was undone.
+        let ended = if back { "was undone" } else { "was given up" };
+        let text = format!("{} by {} {ended}: {why}", change.what, change.by);
         self.note(
             Note::new(Kind::ConfigUndone, Severity::Err, text)
                 .with("version", change.new.version.0)
@@ -335,7 +342,7 @@ impl CorosyncSys {
         }
     }
 
-    fn foreign(&self, what: &str) -> Error {
+    pub(super) fn foreign(&self, what: &str) -> Error {
         let conf = self.params.paths.conf.display();
         Error::new(what, conf, "somebody else changed it meanwhile; it stays")
             .hint("'clusmgrctl config adopt' takes it in, 'config revert' undoes it")
@@ -362,7 +369,7 @@ impl CorosyncSys {
         );
     }
 
-    fn remember(&self, change: &Prepared, how: &str, undone: Option<&str>) {
+    pub(super) fn remember(&self, change: &Prepared, how: &str, undone: Option<&str>) {
         let entry = Entry {
             id: 0,
             at: WallMs::now(),

@@ -54,6 +54,17 @@ impl CorosyncSys {
         self.put_live(&self.kept_text(old)?.ok_or_else(gone)?)
     }
 
+    /// Whether the live file is what was there before, or what stands in for that: a start may have written
+    /// it in our own lay-out. If not, or if nobody can tell, it is not ours to bring into effect.
+    fn is_back(&self, pending: &Pending) -> bool {
+        let Ok(live) = self.live_text() else {
+            return false;
+        };
+        let live = live.map(|l| l.sha256);
+        let ours = |sha: &String| pending.back.as_ref() == Some(sha) || !self.is_foreign(sha);
+        live == pending.old || live.as_ref().is_some_and(ours)
+    }
+
     /// What a clusmgr that was killed left beside the live files, and of corosync's check.
     fn clean_up(&self) {
         let paths = &self.params.paths;
@@ -75,6 +86,13 @@ impl CorosyncSys {
     pub(super) fn unfinished(&self) -> Option<Unfinished> {
         let pending = self.corosync_config_mtx.lock().unfinished.take()?;
         let change = self.change_of(&pending);
+        if !pending.done && !self.is_back(&pending) {
+            let change = Prepared {
+                needs: Needs::Nothing,
+                ..change
+            };
+            return Some(Unfinished::Foreign(Box::new(change), self.foreign("undo")));
+        }
         if !pending.done {
             return Some(Unfinished::TakenBack(Box::new(change)));
         }
