@@ -306,3 +306,43 @@ fn a_change_that_was_killed_is_not_settled_over_somebody_elses_file() {
         assert_eq!(s["degraded"], json!([]), "{case}");
     }
 }
+
+#[test]
+fn what_is_adopted_after_a_change_that_could_not_be_taken_back_is_not_settled_again() {
+    let lab = Lab::up("kill-adopted", "1", &FLAGS);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    killed(&n1, "cluster_name", ["clab", "other"]);
+    // It cannot be taken back.
+    n1.sh(
+        "mount -n --bind /etc/corosync /etc/corosync && mount -n -o remount,ro,bind /etc/corosync",
+    )
+    .ok();
+    n1.start_daemon(&FLAGS);
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    assert!(n1.file(CHANGE).exists());
+    n1.sh("umount -n /etc/corosync").ok();
+    n1.edit_conf(|t| t.replace("\ttoken: ", "\tjoin: 70\n\ttoken: "));
+    let pid = n1.pid();
+    n1.ctl(&["--timeout", "60", "config", "adopt"]).ok();
+    assert!(!n1.file(CHANGE).exists());
+    let live = n1.read(CONF);
+    n1.end_daemon("QUIT");
+    let before = n1.read("/var/lib/clusmgr/history.jsonl");
+    n1.start_daemon(&FLAGS);
+    let s = n1.wait_state("running");
+    n1.wait("settled", |s| s["service"]["state"] == "running");
+    crate::common::stays("it runs on", std::time::Duration::from_secs(2), || {
+        n1.pid() == pid && n1.read(CONF) == live
+    });
+    assert_eq!(
+        (&s["service"]["pid"], &s["config"]["drift"]),
+        (&json!(pid), &json!(false))
+    );
+    assert!(n1.read("/var/lib/clusmgr/history.jsonl") == before);
+    let undone = String::from_utf8(before).unwrap();
+    assert!(
+        undone.contains("what was live then was adopted"),
+        "{undone}"
+    );
+}

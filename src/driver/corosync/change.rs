@@ -241,6 +241,9 @@ impl Changes for CorosyncSys {
         } else {
             self.clear_degraded("restart-needed");
         }
+        if change.what == "adopt" {
+            self.resolve_older();
+        }
         self.tell_kept(change, if ran { how.as_str() } else { "start" });
         Ok(())
     }

@@ -65,6 +65,26 @@ impl CorosyncSys {
         live == pending.old || live.as_ref().is_some_and(ours)
     }
 
+    /// An older change that could not be taken back is over with the live file being taken in, whatever
+    /// became of it: the next start must not settle it over that.
+    pub(super) fn resolve_older(&self) {
+        let older = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION);
+        match older {
+            Ok(None) => return,
+            Ok(Some(pending)) => {
+                let change = self.change_of(&pending);
+                let held = self.corosync_config_mtx.lock().u.clone();
+                if held.is_none_or(|h| h.conf != change.new.sha256) {
+                    let why =
+                        "clusmgr ended in the middle of it, and what was live then was adopted";
+                    self.remember(&change, Needs::Nothing.as_str(), Some(why));
+                }
+            }
+            Err(e) => log::warn!("{e}"),
+        }
+        self.forget_pending();
+    }
+
     /// What a clusmgr that was killed left beside the live files, and of corosync's check.
     fn clean_up(&self) {
         let paths = &self.params.paths;
