@@ -100,8 +100,8 @@ impl Manager {
     /// to the operator.
     fn adopt(&self, change: &Prepared) -> Result<Needs> {
         let data = self.driver_data();
-        let runs = self.with(|m| m.view.service == ServiceState::Running);
-        let reload = runs && change.needs == Needs::Reload;
+        let (state, pid) = self.with(|m| (m.view.service, m.view.pid));
+        let reload = state == ServiceState::Running && change.needs == Needs::Reload;
         if reload {
             data.change_reload(change)?;
             data.change_prove(change, false)?;
@@ -111,8 +111,13 @@ impl Manager {
         } else {
             Needs::Nothing
         };
-        data.change_keep(change, how, runs)?;
-        Ok(if runs { change.needs } else { how })
+        data.change_keep(change, how, pid.is_some())?;
+        Ok(match change.needs {
+            Needs::Nothing => Needs::Nothing,
+            _ if reload || pid.is_none() => how,
+            // One that is not ready yet cannot be asked to reload.
+            _ => Needs::Restart,
+        })
     }
 
     /// Whether a change is under way.

@@ -201,3 +201,64 @@ fn a_change_that_was_killed_brings_no_foreign_key_into_effect() {
         (pid.as_i64().unwrap(), old_token)
     );
 }
+
+#[test]
+fn another_key_that_is_taken_in_comes_into_effect() {
+    let lab = Lab::up("key-adopted", "2 --no-clusmgr", &[]);
+    let nodes = [lab.node(1), lab.node(2)];
+    let (n1, n2) = (&nodes[0], &nodes[1]);
+    for node in &nodes {
+        // What tells of a warning is the log.
+        node.spawn("clusmgr -f --poll-interval 0.2");
+        node.wait_state("running");
+    }
+    n1.wait_ring(2);
+    let pid = n1.pid();
+    let held = fingerprint(n1);
+    for node in &nodes {
+        other_key(node, KEY);
+        drifts(node);
+    }
+    n1.kill("HUP", n1.daemon_pid());
+    let s = n1.wait("taken in", |s| s["key"]["drift"] == false);
+    let new = s["key"]["fingerprint"].as_str().unwrap().to_owned();
+    n1.wait_event("reload.ok", 1);
+    let changed = n1.wait_event("config.changed", 1);
+    let line = format!("fingerprint of the key: {held} → {new} (reload)");
+    assert_eq!(
+        changed["fields"]["plan"],
+        serde_json::json!([line]),
+        "{changed}"
+    );
+    let log = String::from_utf8(n1.read("/tmp/spawned.out")).unwrap();
+    assert!(log.contains("SIGHUP: the key becomes another one"), "{log}");
+    let dry = config(n2, &["adopt", "--dry-run"]);
+    assert_eq!(
+        (&dry["how"], &dry["done"]),
+        (&"reload".into(), &false.into())
+    );
+    let said = dry["warnings"].to_string();
+    assert!(
+        said.contains("compare 'clusmgrctl key fingerprint'"),
+        "{said}"
+    );
+    config(n2, &["adopt"]);
+    // A node that starts has the new key: it would not get into a ring that has the old one.
+    n2.ctl(&["restart"]).ok();
+    n2.wait_ring(2);
+    n1.wait_ring(2);
+    assert_eq!(n1.pid(), pid);
+    for node in &nodes {
+        assert_eq!(degraded(&node.status()), Vec::<&str>::new());
+    }
+
+    // With what needs a restart it waits for that, and says so.
+    n2.ctl(&["stop"]).ok();
+    n1.edit_conf(|t| t.replace("cluster_name: clab", "cluster_name: other"));
+    n1.put(KEY, (2..=210u8).collect::<Vec<u8>>());
+    n1.wait("both", |s| {
+        s["key"]["drift"] == true && s["config"]["drift"] == true
+    });
+    assert_eq!(config(n1, &["adopt"])["how"], "restart");
+    assert_eq!(degraded(&n1.status())[0], "restart-needed");
+}

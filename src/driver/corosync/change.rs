@@ -234,8 +234,9 @@ impl Changes for CorosyncSys {
         self.clear_degraded("bad-config");
         // One that came in between is not taken in along with it.
         self.set_key_drift(swapped);
-        if change.what == "adopt" && ran && change.needs == Needs::Restart {
-            let detail = "corosync runs with an older configuration than the one that was taken in; \
+        let waits = change.needs != Needs::Nothing && how == Needs::Nothing;
+        if change.what == "adopt" && ran && waits {
+            let detail = "corosync runs with an older configuration or key than what was taken in; \
                           'clusmgrctl restart' brings it into effect";
             self.set_degraded("restart-needed", detail);
         } else {
