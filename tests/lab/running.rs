@@ -235,6 +235,41 @@ fn no_version_goes_below_the_one_that_runs() {
 }
 
 #[test]
+fn a_version_that_is_adopted_is_not_below_the_held_one_and_an_equal_one_is_warned_of() {
+    let lab = one("adopt-version", &FLAGS);
+    let n1 = lab.node(1);
+    next(&n1, "token", ["1000", "1500"]);
+    done(&n1, &APPLY);
+    let ours = n1.read(CONF);
+    let number = version_of(std::str::from_utf8(&ours).unwrap());
+    let line = |version: u64| format!("config_version: {version}\n");
+    // Forgotten: peers join with it, and a start uses it. Hence taken in, with a word.
+    n1.edit_conf(|t| t.replace("\ttoken: ", "\tjoin: 70\n\ttoken: "));
+    let report = done(&n1, &["adopt"]);
+    let said = report["warnings"].to_string();
+    let wanted = format!("its config_version {number} is that of another text");
+    let next_one = format!("write 'config_version: {}'", number + 1);
+    assert!(said.contains(&wanted) && said.contains(&next_one), "{said}");
+    // An older one, where corosync runs and where it does not.
+    for stop in [false, true] {
+        if stop {
+            n1.ctl(&["stop"]).ok();
+        }
+        n1.edit_conf(|t| t.replace(&line(number), &line(number - 1)));
+        let edited = n1.read(CONF);
+        refused(&n1, &["adopt"], &["is below", &next_one]);
+        assert!(n1.read(CONF) == edited);
+        n1.kill("HUP", n1.daemon_pid());
+        n1.wait_event("config.bad", 1 + usize::from(stop));
+        assert_eq!(n1.status()["config"]["version"], number);
+        n1.edit_conf(|t| t.replace(&line(number - 1), &line(number)));
+    }
+    // A newer one has nothing to be warned of.
+    n1.edit_conf(|t| t.replace(&line(number), &line(number + 1)));
+    assert_eq!(done(&n1, &["adopt"])["warnings"], json!([]));
+}
+
+#[test]
 fn a_rollback_goes_to_another_text_that_was_in_effect() {
     let lab = one("back-to", &FLAGS);
     let n1 = lab.node(1);

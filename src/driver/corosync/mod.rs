@@ -29,6 +29,7 @@ mod tools;
 mod unfinished;
 pub mod validate;
 pub mod value;
+mod versions;
 mod watch;
 
 use super::{Driver, DriverData, Params, QueueSink, Watcher};

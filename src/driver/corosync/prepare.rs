@@ -115,56 +115,6 @@ impl CorosyncSys {
         Err(Error::new("roll back to", what, cause).hint("see 'clusmgrctl config history'"))
     }
 
-    /// An applied version is above all that was; one that is taken in is not below what runs, since
-    /// corosync would not join its peers with it again.
-    fn check_versions(
-        &self,
-        what: &What,
-        new: ConfigVersion,
-        old: Option<ConfigVersion>,
-        runs: Option<ConfigVersion>,
-    ) -> Result<()> {
-        let held = self.corosync_config_mtx.lock().version;
-        let (floor, cause) = match what {
-            What::Apply(_) => match [old, held, runs].into_iter().flatten().max() {
-                Some(floor) if new <= floor => (floor, format!("is not above {floor}")),
-                _ => return Ok(()),
-            },
-            What::Adopt => match runs {
-                Some(runs) if new < runs => {
-                    (runs, format!("is below {runs}, which corosync runs with"))
-                }
-                _ => return Ok(()),
-            },
-            What::Revert | What::Rollback(_) => return Ok(()),
-        };
-        let which = match what {
-            What::Adopt => "the live configuration",
-            _ => "the new configuration",
-        };
-        let next = ConfigVersion(floor.0.saturating_add(1));
-        let cause = format!("its config_version {new} {cause}");
-        let e = Error::new(what.as_str(), which, cause);
-        Err(e.hint(format!(
-            "write 'config_version: {next}' in its totem section"
-        )))
-    }
-
-    pub(super) fn check_nodes(&self, request: &Request, config: &Config) -> Result<()> {
-        let nodes = config.nodes().len();
-        let alone = matches!(request.what, What::Apply(_) | What::Rollback(_)) && nodes > 1;
-        if !alone || request.this_node_only {
-            return Ok(());
-        }
-        let cause = format!(
-            "it has {nodes} nodes and would change on this one only; its peers could not start any more"
-        );
-        Err(
-            Error::new(request.what.as_str(), "the configuration", cause)
-                .hint("do the same on every node, each with --this-node-only"),
-        )
-    }
-
     pub(super) fn prepare(&self, request: &Request, runs: bool) -> Result<Prepared> {
         let what = &request.what;
         let running = runs.then(|| self.cmap().ok()).flatten().map(Running);
@@ -202,10 +152,13 @@ impl CorosyncSys {
             bytes,
         };
         let same = old.as_ref().is_some_and(|o| o.sha256 == new.sha256);
-        if !same || version > Some(new.version) {
-            let old = old.as_ref().map(|o| o.version);
-            self.check_versions(what, new.version, old, version)?;
-        }
+        let said = match !same || version > Some(new.version) {
+            true => {
+                let old = old.as_ref().map(|o| o.version);
+                self.check_versions(what, new.version, old, version)?
+            }
+            false => None,
+        };
         let live = live.as_ref().map(|l| &l.config);
         let mut plan = plan::plan(
             &self.before(what, live, running.as_ref(), runs, &config),
@@ -227,6 +180,7 @@ impl CorosyncSys {
         self.corosync_t(&config, key.path.as_deref())?;
         let mut warnings: Vec<String> =
             checked.warnings().iter().map(ToString::to_string).collect();
+        warnings.extend(said);
         if let Some(change) = key.change {
             plan.reload.push(change);
             if config.nodes().len() > 1 {
