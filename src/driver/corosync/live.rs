@@ -197,6 +197,12 @@ impl CorosyncSys {
         };
         drop(guard);
         self.tighten_conf(live);
+        if let LiveKey::File(path, Some(_)) = &live.key {
+            if let Err(e) = self.tighten_key(path) {
+                // It is a key all the same: good enough as it is.
+                self.set_degraded("key-unwritable", &e.to_string());
+            }
+        }
     }
 
     pub(super) fn set_drift(&self, drift: bool) {
