@@ -311,6 +311,44 @@ fn a_rollback_goes_to_another_text_that_was_in_effect() {
 }
 
 #[test]
+fn a_rollback_to_a_text_that_is_lost_names_another_way_back() {
+    let lab = one("back-lost", &FLAGS);
+    let n1 = lab.node(1);
+    for _ in 0..2 {
+        next(&n1, "token", ["1000", "1500"]);
+        done(&n1, &APPLY);
+    }
+    let before = (
+        n1.read(CONF),
+        n1.read("/var/lib/clusmgr/corosync.json"),
+        n1.pid(),
+    );
+    let page = n1.ctl(&["config", "history", "--json"]).ok();
+    let page: Value = serde_json::from_str(&page).unwrap();
+    let text = |n: usize| {
+        let sha = page["entries"][n]["sha256"].as_str().unwrap();
+        n1.file(&format!("/var/lib/clusmgr/conf/{sha}"))
+    };
+    std::fs::write(text(0), "totem {\n}\n").unwrap();
+    std::fs::remove_file(text(1)).unwrap();
+    for (number, cause) in [("1", "is damaged"), ("2", "is not kept any more")] {
+        let ran = config(&n1, &["rollback", number]);
+        let said = [cause, "choose another number", "config history"];
+        refused(&n1, &["rollback", number], &said);
+        assert!(
+            !ran.err.contains("move") && !ran.err.contains("corosync.json"),
+            "{ran:?}"
+        );
+    }
+    let now = (
+        n1.read(CONF),
+        n1.read("/var/lib/clusmgr/corosync.json"),
+        n1.pid(),
+    );
+    assert!(now == before);
+}
+
+#[test]
 fn to_adopt_what_is_held_already_is_nothing_to_do() {
     let lab = one("adopt-same", &FLAGS);
     let n1 = lab.node(1);

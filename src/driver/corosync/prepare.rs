@@ -75,16 +75,28 @@ impl CorosyncSys {
             What::Rollback(id) => {
                 let held = held()?;
                 let entry = self.earlier(*id, &held)?;
-                let bytes = self.kept_conf(&S01 {
-                    conf: entry.sha256,
-                    ..held
-                })?;
-                let mut config = parsed(&bytes, "the earlier configuration")?;
+                let text = self.earlier_text(&entry)?;
+                let mut config = parsed(&text.bytes, "the earlier configuration")?;
                 let now = self.corosync_config_mtx.lock().version.max(runs);
                 let now = now.unwrap_or_default();
                 config.set_config_version(ConfigVersion(now.0.saturating_add(1)));
                 Ok(config)
             }
+        }
+    }
+
+    /// The text of an entry of the history. That it is lost says nothing against what is held.
+    fn earlier_text(&self, entry: &Entry) -> Result<Text> {
+        let lost = |cause: &dyn std::fmt::Display| {
+            let what = format!("configuration {}", entry.id);
+            let e = Error::new("roll back to", what, cause);
+            e.hint("choose another number of 'clusmgrctl config history'")
+        };
+        match self.kept_text(&entry.sha256) {
+            Ok(Some(text)) if text.sha256 == entry.sha256 => Ok(text),
+            Ok(Some(_)) => Err(lost(&"its kept text is damaged")),
+            Ok(None) => Err(lost(&"its text is not kept any more")),
+            Err(e) => Err(lost(&e)),
         }
     }
 
