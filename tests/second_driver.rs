@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use clusmgr::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished, What};
+use clusmgr::driver::change::{Changes, Effect, Needs, Prepared, Request, Text, Unfinished, What};
 use clusmgr::driver::table::find_in;
 use clusmgr::driver::{
     Check, Driver, DriverData, DriverOps, Ended, Hang, How, Params, Run, Service, StartError,
@@ -167,7 +167,7 @@ impl Changes for Data {
     fn change_prove(&self, _change: &Prepared, undone: bool) -> Result<()> {
         self.did(if undone { "prove old" } else { "prove" })
     }
-    fn change_keep(&self, _change: &Prepared, _how: Needs, _ran: bool) -> Result<()> {
+    fn change_keep(&self, _change: &Prepared, _how: Effect) -> Result<()> {
         self.did("keep")?;
         self.internal
             .push(Note::new(Kind::ConfigChanged, Severity::Notice, "kept"));

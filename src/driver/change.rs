@@ -74,6 +74,29 @@ impl Needs {
     }
 }
 
+/// How a change came into effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// In a corosync that ran.
+    By(Needs),
+    /// corosync was started with it.
+    Start,
+    /// Not yet: corosync does not run.
+    NextStart,
+}
+
+impl Effect {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Effect::By(needs) => needs.as_str(),
+            Effect::Start => "start",
+            Effect::NextStart => "next-start",
+        }
+    }
+}
+
 /// A change that has passed every check and has not touched anything yet.
 pub struct Prepared {
     /// `apply`, `adopt`, `revert` or `rollback`.
@@ -187,7 +210,7 @@ pub trait Changes {
     ///
     /// # Errors
     /// When that cannot be recorded.
-    fn change_keep(&self, change: &Prepared, how: Needs, ran: bool) -> Result<()>;
+    fn change_keep(&self, change: &Prepared, how: Effect) -> Result<()>;
     /// It does not: the old text goes back into place, or what a running corosync needs there
     /// ([`Prepared::instead`]), which is then said in words.
     ///

@@ -165,7 +165,7 @@ fn an_address_that_was_edited_while_corosync_was_stopped_can_be_kept_or_taken_ba
     // Without a corosync no link stands.
     n1.ctl(&["stop"]).ok();
     n1.put("/tmp/new.conf", &text);
-    assert_eq!(done(&n1, &APPLY)["how"], "start");
+    assert_eq!(done(&n1, &APPLY)["how"], "next-start");
     n1.ctl(&["start"]).ok();
     assert_eq!(
         (address().as_str(), &n1.status()["config"]["drift"]),

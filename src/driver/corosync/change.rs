@@ -9,7 +9,7 @@ use super::model::MODEL_VERSION;
 use super::proof::{differs, expected, unsettled};
 use super::store::{S01, first_of};
 use super::{CorosyncSys, limits, parse, render};
-use crate::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished};
+use crate::driver::change::{Changes, Effect, Needs, Prepared, Request, Text, Unfinished};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::persist;
@@ -199,7 +199,7 @@ impl Changes for CorosyncSys {
         }
     }
 
-    fn change_keep(&self, change: &Prepared, how: Needs, ran: bool) -> Result<()> {
+    fn change_keep(&self, change: &Prepared, how: Effect) -> Result<()> {
         let live = self
             .read_live()
             .map_err(|f| first_of(&self.params.paths.conf, &f))?;
@@ -234,8 +234,8 @@ impl Changes for CorosyncSys {
         self.clear_degraded("bad-config");
         // One that came in between is not taken in along with it.
         self.set_key_drift(swapped);
-        let waits = change.needs != Needs::Nothing && how == Needs::Nothing;
-        if change.what == "adopt" && ran && waits {
+        let waits = change.needs != Needs::Nothing && how == Effect::By(Needs::Nothing);
+        if change.what == "adopt" && waits {
             let detail = "corosync runs with an older configuration or key than what was taken in; \
                           'clusmgrctl restart' brings it into effect";
             self.set_degraded("restart-needed", detail);
@@ -245,7 +245,7 @@ impl Changes for CorosyncSys {
         if change.what == "adopt" {
             self.resolve_older();
         }
-        self.tell_kept(change, if ran { how.as_str() } else { "start" });
+        self.tell_kept(change, how.as_str());
         Ok(())
     }
 
