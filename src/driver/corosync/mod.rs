@@ -20,6 +20,7 @@ mod prepare;
 pub mod process;
 mod proof;
 pub mod ready;
+mod record;
 pub mod render;
 mod running;
 pub mod service;
