@@ -73,7 +73,7 @@ const MAY: &[(&str, &[&str])] = &[
         &["nix::", "std::fs", "OpenOptions"],
     ),
     // Directories that are made, listed or emptied, and a damaged file that is set aside.
-    ("driver::corosync::change", &["std::fs"]),
+    ("driver::corosync::record", &["std::fs"]),
     ("driver::corosync::history", &["std::fs"]),
     ("driver::corosync::store", &["std::fs"]),
     ("driver::corosync::tools", &["std::fs"]),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use clusmgr::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished, What};
+use clusmgr::driver::change::{Changes, Effect, Needs, Prepared, Request, Text, Unfinished, What};
 use clusmgr::driver::table::find_in;
 use clusmgr::driver::{
     Check, Driver, DriverData, DriverOps, Ended, Hang, How, Params, Run, Service, StartError,
@@ -149,22 +149,25 @@ impl Changes for Data {
             new: text(2),
             old: Some(text(1)),
             back: Some(text(1)),
+            key: None,
+            writes_key: false,
         })
     }
     fn change_write(&self, _change: &Prepared) -> Result<()> {
         self.did("write")
     }
-    fn change_reload(&self) -> Result<()> {
+    fn change_reload(&self, _change: &Prepared) -> Result<()> {
         self.did("reload")
     }
-    fn change_restart(&self) {
+    fn change_restart(&self, _change: &Prepared) -> Result<()> {
         self.script.lock().unwrap().check.need_restart = true;
         self.waker.wake();
+        Ok(())
     }
     fn change_prove(&self, _change: &Prepared, undone: bool) -> Result<()> {
         self.did(if undone { "prove old" } else { "prove" })
     }
-    fn change_keep(&self, _change: &Prepared, _how: Needs, _ran: bool) -> Result<()> {
+    fn change_keep(&self, _change: &Prepared, _how: Effect) -> Result<()> {
         self.did("keep")?;
         self.internal
             .push(Note::new(Kind::ConfigChanged, Severity::Notice, "kept"));

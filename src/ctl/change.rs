@@ -190,7 +190,7 @@ fn words_of_change(report: &ChangeReport) -> String {
     }
     let (what, version) = (clean(&report.what), report.version);
     let _ = match (report.done, report.how.as_str()) {
-        (true, "start") => writeln!(
+        (true, "next-start") => writeln!(
             text,
             "{what}: done, config_version {version}; corosync reads it at its next start"
         ),
@@ -292,7 +292,16 @@ mod tests {
             report("apply", false, "restart")
                 .ends_with("would be done by restart, config_version 7\n")
         );
-        assert!(report("apply", true, "start").contains("at its next start"));
+        for what in ["apply", "adopt"] {
+            let said = report(what, true, "next-start");
+            assert!(
+                said.ends_with("corosync reads it at its next start\n"),
+                "{said}"
+            );
+        }
+        assert!(
+            report("revert", true, "start").contains("done and proved, config_version 7, by start")
+        );
         assert!(report("adopt", true, "restart").contains("clusmgrctl restart"));
         assert!(report("revert", false, "nothing").ends_with("revert: nothing to do\n"));
     }
@@ -307,6 +316,7 @@ mod tests {
             by: "uid 0 pid 5".into(),
             what: "apply".into(),
             how: "reload".into(),
+            key: None,
             undone: Some("totem.token is 1000".into()),
         };
         let text = words_of_history(&HistoryPage {

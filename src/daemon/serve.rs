@@ -142,8 +142,13 @@ impl Daemon {
                 this_node_only: true,
                 by: "SIGHUP".to_owned(),
             };
-            if let Err(e) = manager.change(&request, false) {
-                manager.publish(Note::new(Kind::ConfigBad, Severity::Err, e.to_string()));
+            match manager.change(&request, false) {
+                // Nobody is there to read a report.
+                Ok(report) => report
+                    .warnings
+                    .iter()
+                    .for_each(|w| log::warn!("SIGHUP: {w}")),
+                Err(e) => manager.publish(Note::new(Kind::ConfigBad, Severity::Err, e.to_string())),
             }
         };
         if let Err(e) = self.reload.ask(adopt, supervisor::ready) {

@@ -1,7 +1,7 @@
 //! A change of the configuration as the manager sees it: what is asked, what it comes to, and the
 //! steps of which the manager decides the order. The driver does each; none decides about the next.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::ConfigVersion;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -74,6 +74,29 @@ impl Needs {
     }
 }
 
+/// How a change came into effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// In a corosync that ran.
+    By(Needs),
+    /// corosync was started with it.
+    Start,
+    /// Not yet: corosync does not run.
+    NextStart,
+}
+
+impl Effect {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Effect::By(needs) => needs.as_str(),
+            Effect::Start => "start",
+            Effect::NextStart => "next-start",
+        }
+    }
+}
+
 /// A change that has passed every check and has not touched anything yet.
 pub struct Prepared {
     /// `apply`, `adopt`, `revert` or `rollback`.
@@ -95,6 +118,11 @@ pub struct Prepared {
     /// What corosync runs with if this is undone: the text that was, or the one that clusmgr holds
     /// where that is missing, or is no good and corosync runs nevertheless; none if it does not run.
     pub back: Option<Text>,
+    /// Fingerprint of the key that the new text is used with, as it was checked; none where it needs
+    /// none. No other one is taken in along with it.
+    pub key: Option<String>,
+    /// That key goes over another one that is in its place.
+    pub writes_key: bool,
 }
 
 impl Prepared {
@@ -143,6 +171,9 @@ pub enum Unfinished {
     Kept,
     /// The old text is back in place; corosync, if it runs, may have the new values still.
     TakenBack(Box<Prepared>),
+    /// Somebody else has changed the live file since, and why nothing is done about that: it stays, and
+    /// so does what corosync runs with.
+    Foreign(Box<Prepared>, Error),
 }
 
 /// The steps. None of them is called on the monitor's thread; the manager sees to it that there is
@@ -162,10 +193,14 @@ pub trait Changes {
     /// Has the running corosync read it.
     ///
     /// # Errors
-    /// When it refuses, or does not answer in time.
-    fn change_reload(&self) -> Result<()>;
+    /// When it refuses, or does not answer in time; or when it would read a key that somebody else has
+    /// put there meanwhile.
+    fn change_reload(&self, change: &Prepared) -> Result<()>;
     /// Has the monitor restart corosync (C: `corosync_reboot_needed`).
-    fn change_restart(&self);
+    ///
+    /// # Errors
+    /// When it would read a key that somebody else has put there meanwhile.
+    fn change_restart(&self, change: &Prepared) -> Result<()>;
     /// Whether the running corosync has the new values (`undone`: the old ones). Waits a little.
     ///
     /// # Errors
@@ -175,7 +210,7 @@ pub trait Changes {
     ///
     /// # Errors
     /// When that cannot be recorded.
-    fn change_keep(&self, change: &Prepared, how: Needs, ran: bool) -> Result<()>;
+    fn change_keep(&self, change: &Prepared, how: Effect) -> Result<()>;
     /// It does not: the old text goes back into place, or what a running corosync needs there
     /// ([`Prepared::instead`]), which is then said in words.
     ///

@@ -5,7 +5,7 @@
 
 use super::state::{Hold, Input};
 use super::{Command, Manager, publish};
-use crate::driver::change::{Needs, Prepared, Request, Unfinished};
+use crate::driver::change::{Effect, Needs, Prepared, Request, Unfinished};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Follow, Kind as EventKind};
 use crate::sys::clock;
@@ -61,8 +61,13 @@ impl Manager {
             return Ok(report(false, Needs::Nothing.as_str()));
         }
         if dry_run {
-            let how = if runs { change.needs.as_str() } else { "start" };
-            return Ok(report(false, how));
+            let waits = change.what == "adopt" || self.with(|m| m.view.hold.is_some());
+            let how = match runs {
+                true => Effect::By(change.needs),
+                false if waits => Effect::NextStart,
+                false => Effect::Start,
+            };
+            return Ok(report(false, how.as_str()));
         }
         if change.what == "adopt" {
             // The live file stays as it is, whatever comes of it: it is not ours to take back.
@@ -73,10 +78,9 @@ impl Manager {
         data.change_write(&change)?;
         let latest = self.hub().latest();
         let ran = self.take_effect(&change, false);
-        let kept = ran.and_then(|ran| data.change_keep(&change, change.needs, ran).map(|()| ran));
+        let kept = ran.and_then(|how| data.change_keep(&change, how).map(|()| how));
         let outcome = match kept {
-            Ok(true) => Ok(report(true, change.needs.as_str())),
-            Ok(false) => Ok(report(true, "start")),
+            Ok(how) => Ok(report(true, how.as_str())),
             Err(why) => {
                 let undone = if self.ends() {
                     None
@@ -98,21 +102,27 @@ impl Manager {
 
     /// Takes a live file in. What corosync can reload it does, and that is proved; a restart is left
     /// to the operator.
-    fn adopt(&self, change: &Prepared) -> Result<Needs> {
+    fn adopt(&self, change: &Prepared) -> Result<Effect> {
         let data = self.driver_data();
-        let runs = self.with(|m| m.view.service == ServiceState::Running);
-        let reload = runs && change.needs == Needs::Reload;
+        let (state, pid) = self.with(|m| (m.view.service, m.view.pid));
+        let reload = state == ServiceState::Running && change.needs == Needs::Reload;
         if reload {
-            data.change_reload()?;
+            data.change_reload(change)?;
             data.change_prove(change, false)?;
         }
-        let how = if reload {
-            Needs::Reload
-        } else {
-            Needs::Nothing
+        let how = match pid {
+            None => Effect::NextStart,
+            Some(_) if reload => Effect::By(Needs::Reload),
+            Some(_) => Effect::By(Needs::Nothing),
         };
-        data.change_keep(change, how, runs)?;
-        Ok(if runs { change.needs } else { how })
+        data.change_keep(change, how)?;
+        Ok(match how {
+            // One that is not ready yet cannot be asked to reload.
+            Effect::By(Needs::Nothing) if change.needs != Needs::Nothing => {
+                Effect::By(Needs::Restart)
+            }
+            how => how,
+        })
     }
 
     /// Whether a change is under way.
@@ -133,47 +143,52 @@ impl Manager {
         Ok(Turn(self))
     }
 
-    /// Brings the live file into effect; true if a running corosync has it now, false if none runs
-    /// and none should, or none yet.
-    fn take_effect(&self, change: &Prepared, undone: bool) -> Result<bool> {
+    /// Brings the live file into effect; by the next start if no corosync runs and none should, or none
+    /// yet.
+    fn take_effect(&self, change: &Prepared, undone: bool) -> Result<Effect> {
         let data = self.driver_data();
         let (state, pid, hold) = self.with(|m| (m.view.service, m.view.pid, m.view.hold));
         if undone && change.back.is_none() {
-            return self.rest(state, hold).map(|()| false);
+            return self.rest(state, hold).map(|()| Effect::NextStart);
         }
         // The process that is to be the same afterwards.
         let mut stays = None;
-        match (state, pid) {
-            (ServiceState::Running, Some(pid)) => match change.needs {
-                Needs::Nothing => {}
-                Needs::Reload => {
-                    data.change_reload()?;
-                    stays = Some(pid);
+        let how = match (state, pid) {
+            (ServiceState::Running, Some(pid)) => {
+                match change.needs {
+                    Needs::Nothing => {}
+                    Needs::Reload => {
+                        data.change_reload(change)?;
+                        stays = Some(pid);
+                    }
+                    Needs::Restart => {
+                        data.change_restart(change)?;
+                        self.wait_ready(Some(pid), 0, undone)?;
+                    }
                 }
-                Needs::Restart => {
-                    data.change_restart();
-                    self.wait_ready(Some(pid), 0, undone)?;
-                }
-            },
-            _ if hold.is_some() => return Ok(false),
+                Effect::By(change.needs)
+            }
+            _ if hold.is_some() => return Ok(Effect::NextStart),
             // Not ready with what it was started with: it gets the text that is there now.
             (ServiceState::Starting | ServiceState::Stopping, Some(pid)) => {
                 let order = self.order(Command::Restart);
                 self.wait_ready(Some(pid), order, undone)?;
+                Effect::By(Needs::Restart)
             }
             // A change is no reason to come back before the fencing is over.
             _ if self.with(|m| m.view.not_before) > clock::now() => {
                 self.tell(Input::Changed, &change.by);
-                return Ok(false);
+                return Ok(Effect::NextStart);
             }
             _ => {
                 let order = self.order(Command::Start(Hold::Kept));
                 self.wait_ready(None, order, undone)?;
+                Effect::Start
             }
-        }
+        };
         data.change_prove(change, undone)?;
         match self.with(|m| (m.view.service, m.view.pid)) {
-            (ServiceState::Running, now @ Some(_)) if stays.is_none() || now == stays => Ok(true),
+            (ServiceState::Running, now @ Some(_)) if stays.is_none() || now == stays => Ok(how),
             _ => Err(Error::new(
                 "prove",
                 "the change",
@@ -263,7 +278,7 @@ impl Manager {
         };
         Some(e.hint(match proved {
             Some(Err(b)) => format!("{said}, but not proved: {b}"),
-            Some(Ok(true)) => format!("{said}, and proved"),
+            Some(Ok(Effect::By(_) | Effect::Start)) => format!("{said}, and proved"),
             _ => format!("{said}, and corosync does not run"),
         }))
     }
@@ -285,6 +300,11 @@ impl Manager {
             None => return,
             Some(Unfinished::Kept) => return self.over(latest),
             Some(Unfinished::TakenBack(change)) => *change,
+            Some(Unfinished::Foreign(change, why)) => {
+                let why = format!("clusmgr ended in the middle of it; {why}");
+                data.change_undone(&change, change.needs, &why);
+                return self.over(latest);
+            }
         };
         // One that this clusmgr has started has read the old text already: a restart would gain nothing.
         let started = self.with(|m| m.view.pid.is_some() && !m.view.adopted);

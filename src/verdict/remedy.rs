@@ -117,7 +117,8 @@ fn of_the_configuration(word: &str) -> Option<&'static [&'static str]> {
         ],
         "key-drift" => &[
             "compare clusmgrctl key fingerprint on all nodes",
-            "put the right key back, or take this one in with clusmgrctl config adopt",
+            "clusmgrctl config revert puts the key back that clusmgr holds; clusmgrctl config adopt takes \
+             this one in, once every node has it",
         ],
         "config-version-behind" => &[
             "copy corosync.conf from the node with the newest config_version",

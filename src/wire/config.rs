@@ -10,7 +10,7 @@ pub struct ChangeReport {
     pub what: String,
     /// Whether it was done: false for a dry run, and where there was nothing to do.
     pub done: bool,
-    /// `nothing`, `reload`, `restart`, or `start` where corosync did not run.
+    /// `nothing`, `reload`, `restart`; where corosync did not run `start`, or `next-start` if it does not yet.
     pub how: String,
     /// `totem.config_version` of the new configuration.
     pub version: ConfigVersion,
@@ -57,8 +57,11 @@ pub struct HistoryEntry {
     pub by: String,
     /// `take-over`, `apply`, `adopt`, `revert` or `rollback`.
     pub what: String,
-    /// `nothing`, `reload`, `restart`, or `start` where corosync did not run.
+    /// `nothing`, `reload`, `restart`; where corosync did not run `start`, or `next-start` if it does not yet.
     pub how: String,
+    /// Fingerprint of the key that it is used with; none where it needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Why it was undone; none if it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone: Option<String>,

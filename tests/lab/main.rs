@@ -16,6 +16,7 @@ mod exits;
 mod hang;
 mod hold;
 mod housekeeping;
+mod keys;
 mod libraries;
 mod margin;
 mod names;

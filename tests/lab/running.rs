@@ -165,7 +165,7 @@ fn an_address_that_was_edited_while_corosync_was_stopped_can_be_kept_or_taken_ba
     // Without a corosync no link stands.
     n1.ctl(&["stop"]).ok();
     n1.put("/tmp/new.conf", &text);
-    assert_eq!(done(&n1, &APPLY)["how"], "start");
+    assert_eq!(done(&n1, &APPLY)["how"], "next-start");
     n1.ctl(&["start"]).ok();
     assert_eq!(
         (address().as_str(), &n1.status()["config"]["drift"]),
@@ -235,6 +235,41 @@ fn no_version_goes_below_the_one_that_runs() {
 }
 
 #[test]
+fn a_version_that_is_adopted_is_not_below_the_held_one_and_an_equal_one_is_warned_of() {
+    let lab = one("adopt-version", &FLAGS);
+    let n1 = lab.node(1);
+    next(&n1, "token", ["1000", "1500"]);
+    done(&n1, &APPLY);
+    let ours = n1.read(CONF);
+    let number = version_of(std::str::from_utf8(&ours).unwrap());
+    let line = |version: u64| format!("config_version: {version}\n");
+    // Forgotten: peers join with it, and a start uses it. Hence taken in, with a word.
+    n1.edit_conf(|t| t.replace("\ttoken: ", "\tjoin: 70\n\ttoken: "));
+    let report = done(&n1, &["adopt"]);
+    let said = report["warnings"].to_string();
+    let wanted = format!("its config_version {number} is that of another text");
+    let next_one = format!("write 'config_version: {}'", number + 1);
+    assert!(said.contains(&wanted) && said.contains(&next_one), "{said}");
+    // An older one, where corosync runs and where it does not.
+    for stop in [false, true] {
+        if stop {
+            n1.ctl(&["stop"]).ok();
+        }
+        n1.edit_conf(|t| t.replace(&line(number), &line(number - 1)));
+        let edited = n1.read(CONF);
+        refused(&n1, &["adopt"], &["is below", &next_one]);
+        assert!(n1.read(CONF) == edited);
+        n1.kill("HUP", n1.daemon_pid());
+        n1.wait_event("config.bad", 1 + usize::from(stop));
+        assert_eq!(n1.status()["config"]["version"], number);
+        n1.edit_conf(|t| t.replace(&line(number - 1), &line(number)));
+    }
+    // A newer one has nothing to be warned of.
+    n1.edit_conf(|t| t.replace(&line(number), &line(number + 1)));
+    assert_eq!(done(&n1, &["adopt"])["warnings"], json!([]));
+}
+
+#[test]
 fn a_rollback_goes_to_another_text_that_was_in_effect() {
     let lab = one("back-to", &FLAGS);
     let n1 = lab.node(1);
@@ -273,6 +308,44 @@ fn a_rollback_goes_to_another_text_that_was_in_effect() {
     assert!(n1.read(CONF) == live);
     done(&n1, &["rollback"]);
     assert_eq!(n1.cmap("totem.token"), "1000");
+}
+
+#[test]
+fn a_rollback_to_a_text_that_is_lost_names_another_way_back() {
+    let lab = one("back-lost", &FLAGS);
+    let n1 = lab.node(1);
+    for _ in 0..2 {
+        next(&n1, "token", ["1000", "1500"]);
+        done(&n1, &APPLY);
+    }
+    let before = (
+        n1.read(CONF),
+        n1.read("/var/lib/clusmgr/corosync.json"),
+        n1.pid(),
+    );
+    let page = n1.ctl(&["config", "history", "--json"]).ok();
+    let page: Value = serde_json::from_str(&page).unwrap();
+    let text = |n: usize| {
+        let sha = page["entries"][n]["sha256"].as_str().unwrap();
+        n1.file(&format!("/var/lib/clusmgr/conf/{sha}"))
+    };
+    std::fs::write(text(0), "totem {\n}\n").unwrap();
+    std::fs::remove_file(text(1)).unwrap();
+    for (number, cause) in [("1", "is damaged"), ("2", "is not kept any more")] {
+        let ran = config(&n1, &["rollback", number]);
+        let said = [cause, "choose another number", "config history"];
+        refused(&n1, &["rollback", number], &said);
+        assert!(
+            !ran.err.contains("move") && !ran.err.contains("corosync.json"),
+            "{ran:?}"
+        );
+    }
+    let now = (
+        n1.read(CONF),
+        n1.read("/var/lib/clusmgr/corosync.json"),
+        n1.pid(),
+    );
+    assert!(now == before);
 }
 
 #[test]

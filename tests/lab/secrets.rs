@@ -94,6 +94,47 @@ fn a_misspelt_or_misplaced_key_is_seen_nowhere() {
     }
 }
 
+#[test]
+fn a_key_that_a_change_brings_is_for_root_alone() {
+    let lab = Lab::up("key-modes", "1", &["--poll-interval", "0.2"]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let keyfile = "/etc/corosync/k2";
+    n1.sh(&format!(
+        "cp /etc/corosync/authkey {keyfile}; chmod 644 {keyfile}"
+    ))
+    .ok();
+    let with = |more: &str| {
+        let text = next(&n1, "token", ["1000", "1500"]);
+        n1.put(
+            "/tmp/new.conf",
+            text.replace("\ttoken:", &format!("\t{more}\n\ttoken:")),
+        );
+        n1.ctl(&["config", "apply", "/tmp/new.conf"]).ok();
+    };
+    with(&format!("keyfile: {keyfile}"));
+    assert_eq!(n1.mode(keyfile), 0o600);
+    let told = n1.wait_event("key.tightened", 1)["text"].to_string();
+    assert!(told.contains(keyfile), "{told}");
+    assert_eq!(n1.mode(CONF), 0o644);
+    // One in a comment makes the file a secret, in the change itself and by a hand edit.
+    with("#key: Zq7AAAAB3NzaC1yc2EAAAADAQABAAABgQ");
+    assert_eq!(n1.mode(CONF), 0o600);
+    n1.sh(&format!("chmod 644 {CONF}")).ok();
+    n1.edit_conf(|t| format!("{t}\n# by hand\n"));
+    crate::common::until("0600", crate::common::LONG, || {
+        (n1.mode(CONF) == 0o600).then_some(())
+    });
+    // And a key that is replaced by hand.
+    n1.sh(&format!(
+        "chmod 600 {keyfile}; head -c 256 /dev/urandom >{keyfile}; chmod 644 {keyfile}"
+    ))
+    .ok();
+    crate::common::until("0600", crate::common::LONG, || {
+        (n1.mode(keyfile) == 0o600).then_some(())
+    });
+}
+
 /// Where the memory of a process of the node holds any of these words.
 #[track_caller]
 fn in_memory(node: &Node<'_>, pid: i64, words: &[&[u8]]) -> Vec<String> {

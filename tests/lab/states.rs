@@ -109,6 +109,12 @@ fn comes_to(node: &Node<'_>, what: &str, op: &str, ends: Ends) -> Ran {
     );
     match ends {
         Ends::Runs => {
+            // As it is told, so it is in the history; and what started corosync is not "nothing".
+            assert_eq!(report["how"], added[0]["how"], "{what}");
+            assert!(
+                ["start", "restart"].contains(&report["how"].as_str().unwrap()),
+                "{what}"
+            );
             assert_eq!(s["service"]["state"], "running", "{what}");
             assert_eq!(node.cmap("totem.token"), value_of(&text, "token"), "{what}");
             assert_eq!(
@@ -120,7 +126,7 @@ fn comes_to(node: &Node<'_>, what: &str, op: &str, ends: Ends) -> Ran {
         _ => {
             assert_eq!(
                 (&report["how"], &added[0]["how"]),
-                (&json!("start"), &json!("start")),
+                (&json!("next-start"), &json!("next-start")),
                 "{what}"
             );
             assert!(node.corosyncs().is_empty(), "{what}");

@@ -246,3 +246,103 @@ fn a_change_that_cannot_be_taken_back_at_a_start_is_told_and_shown_and_taken_bac
     assert_eq!(n1.cmap("totem.token"), "1000");
     assert!(said(&n1, before, "config.undone").is_some());
 }
+
+/// clusmgr is killed in an apply when the new text is in effect and not kept yet.
+fn killed(node: &Node<'_>, key: &str, values: [&str; 2]) {
+    let steps = steps(node, key, values);
+    next(node, key, values);
+    node.wait_state("running");
+    assert!(kill_at(node, "rename", steps["rename"] - 1));
+    assert!(node.file(CHANGE).exists());
+}
+
+#[test]
+fn a_change_that_was_killed_is_not_settled_over_somebody_elses_file() {
+    let lab = Lab::up("kill-foreign", "1", &FLAGS);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let (token, name) = (
+        ("token", ["1000", "1500"]),
+        ("cluster_name", ["clab", "other"]),
+    );
+    for (what, (key, values)) in [
+        ("edited", token),
+        ("edited", name),
+        ("typo", token),
+        ("typo", name),
+        ("gone", token),
+        ("gone", name),
+    ] {
+        let case = format!("{what}, {key}");
+        killed(&n1, key, values);
+        match what {
+            "edited" => n1.edit_conf(|t| t.replace("\ttoken: ", "\tjoin: 70\n\ttoken: ")),
+            "typo" => n1.edit_conf(|t| t.replace("quorum {", "quorum {{")),
+            _ => std::fs::remove_file(n1.file(CONF)).unwrap(),
+        }
+        let there = || n1.file(CONF).exists().then(|| n1.read(CONF));
+        let left = there();
+        let runs =
+            || ["totem.token", "totem.cluster_name", "totem.config_version"].map(|k| n1.cmap(k));
+        let (pids, ran) = (n1.corosyncs(), runs());
+        n1.start_daemon(&FLAGS);
+        wait_over(&n1);
+        let begun = n1.events_of("daemon.started").pop().unwrap()["seq"].as_u64();
+        let text = said(&n1, begun.unwrap(), "config.undone").unwrap();
+        assert!(
+            text.contains("was given up: clusmgr ended in the middle of it; undo")
+                && text.contains("somebody else changed it meanwhile; it stays"),
+            "{case}: {text}"
+        );
+        assert_eq!(said(&n1, begun.unwrap(), "reload.ok"), None, "{case}");
+        assert_eq!(said(&n1, begun.unwrap(), "reload.stuck"), None, "{case}");
+        let s = n1.wait_state("running");
+        assert_eq!((n1.corosyncs(), runs()), (pids, ran), "{case}: {s:#}");
+        assert_eq!(s["mode"], "cluster", "{case}");
+        assert!(there() == left, "{case}");
+        assert_eq!(s["config"]["drift"], what != "gone", "{case}");
+        n1.ctl(&["--timeout", "60", "config", "revert"]).ok();
+        let s = n1.wait("no drift", |s| s["config"]["drift"] == false);
+        assert_eq!(s["degraded"], json!([]), "{case}");
+    }
+}
+
+#[test]
+fn what_is_adopted_after_a_change_that_could_not_be_taken_back_is_not_settled_again() {
+    let lab = Lab::up("kill-adopted", "1", &FLAGS);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    killed(&n1, "cluster_name", ["clab", "other"]);
+    // It cannot be taken back.
+    n1.sh(
+        "mount -n --bind /etc/corosync /etc/corosync && mount -n -o remount,ro,bind /etc/corosync",
+    )
+    .ok();
+    n1.start_daemon(&FLAGS);
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    assert!(n1.file(CHANGE).exists());
+    n1.sh("umount -n /etc/corosync").ok();
+    n1.edit_conf(|t| t.replace("\ttoken: ", "\tjoin: 70\n\ttoken: "));
+    let pid = n1.pid();
+    n1.ctl(&["--timeout", "60", "config", "adopt"]).ok();
+    assert!(!n1.file(CHANGE).exists());
+    let live = n1.read(CONF);
+    n1.end_daemon("QUIT");
+    let before = n1.read("/var/lib/clusmgr/history.jsonl");
+    n1.start_daemon(&FLAGS);
+    let s = n1.wait_state("running");
+    n1.wait("settled", |s| s["service"]["state"] == "running");
+    crate::common::stays("it runs on", std::time::Duration::from_secs(2), || {
+        n1.pid() == pid && n1.read(CONF) == live
+    });
+    assert_eq!(
+        (&s["service"]["pid"], &s["config"]["drift"]),
+        (&json!(pid), &json!(false))
+    );
+    assert!(n1.read("/var/lib/clusmgr/history.jsonl") == before);
+    let undone = String::from_utf8(before).unwrap();
+    assert!(
+        undone.contains("what was live then was adopted"),
+        "{undone}"
+    );
+}

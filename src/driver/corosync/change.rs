@@ -4,17 +4,16 @@
 //! file is touched, and gone when the change is kept or undone; so a daemon that is killed in between
 //! finds at its next start what it has to take back.
 
+use super::keys::foreign_key;
 use super::model::MODEL_VERSION;
 use super::proof::{differs, expected, unsettled};
-use super::store::{S01, first_of};
+use super::store::first_of;
 use super::{CorosyncSys, limits, parse, render};
-use crate::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished};
+use crate::driver::change::{Changes, Effect, Needs, Prepared, Request, Text, Unfinished};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::persist;
 use crate::sys::{clock, file, ready};
-use crate::types::WallMs;
-use crate::wire::HistoryEntry as Entry;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,8 +24,6 @@ pub(super) const PENDING_VERSION: &str = "s01";
 
 /// How long the running values may take to become the new ones after a reload that succeeded.
 const PROVE_LIMIT: Duration = Duration::from_secs(3);
-/// So many bytes of a plan are in its event; JSON may double them.
-const PLAN_MAX: usize = 16 << 10;
 /// Between two looks at them.
 const PROVE_STEP: Duration = Duration::from_millis(20);
 
@@ -42,6 +39,9 @@ pub(super) struct Pending {
     pub(super) new: String,
     pub(super) what: String,
     pub(super) by: String,
+    /// The key that clusmgr holds goes over another one, too.
+    #[serde(default)]
+    pub(super) key: bool,
     /// It is proved and kept, but for its record in the history and its event.
     #[serde(default)]
     pub(super) done: bool,
@@ -55,6 +55,7 @@ impl Pending {
             new: change.new.sha256.clone(),
             what: change.what.to_owned(),
             by: change.by.clone(),
+            key: change.writes_key,
             done,
         }
     }
@@ -101,8 +102,11 @@ impl CorosyncSys {
         file::write_atomic(path, &text.bytes, mode).map(drop)
     }
 
-    fn forget_pending(&self) {
-        self.corosync_config_mtx.lock().pending = None;
+    pub(super) fn forget_pending(&self) {
+        let mut guard = self.corosync_config_mtx.lock();
+        guard.pending = None;
+        guard.unfinished = None;
+        drop(guard);
         if let Err(e) = file::remove(&self.pending_path()) {
             log::error!("{e}");
         }
@@ -127,6 +131,7 @@ impl Changes for CorosyncSys {
             self.keep_text(back)?;
         }
         self.keep_text(&change.new)?;
+        self.secure_key(change)?;
         // corosync's check took its time.
         if !self.is_live(change.old.as_ref())? {
             return Err(self.foreign(change.what));
@@ -135,6 +140,7 @@ impl Changes for CorosyncSys {
         let written =
             persist::save(&self.pending_path(), PENDING_VERSION, &pending).and_then(|_| {
                 self.corosync_config_mtx.lock().pending = Some(pending.new);
+                self.put_held_key(change)?;
                 self.put_live(&change.new)
             });
         let Err(e) = written else { return Ok(()) };
@@ -154,13 +160,16 @@ impl Changes for CorosyncSys {
         }
     }
 
-    fn change_reload(&self) -> Result<()> {
+    fn change_reload(&self, change: &Prepared) -> Result<()> {
+        self.expects_key(change)?;
         self.reload()
     }
 
-    fn change_restart(&self) {
+    fn change_restart(&self, change: &Prepared) -> Result<()> {
+        self.expects_key(change)?;
         self.corosync_event_mtx.lock().corosync_reboot_needed = true;
         self.params.waker.wake();
+        Ok(())
     }
 
     fn change_prove(&self, change: &Prepared, undone: bool) -> Result<()> {
@@ -186,7 +195,7 @@ impl Changes for CorosyncSys {
         }
     }
 
-    fn change_keep(&self, change: &Prepared, how: Needs, ran: bool) -> Result<()> {
+    fn change_keep(&self, change: &Prepared, how: Effect) -> Result<()> {
         let live = self
             .read_live()
             .map_err(|f| first_of(&self.params.paths.conf, &f))?;
@@ -199,9 +208,13 @@ impl Changes for CorosyncSys {
         if !same {
             return Err(self.foreign(change.what));
         }
+        let swapped = live.key.is_there() && live.key.fingerprint() != change.key;
+        if let (true, "adopt", Some(path)) = (swapped, change.what, live.key.path()) {
+            return Err(foreign_key(change.what, path.display()));
+        }
         // A start that comes in between leaves the record alone.
         self.corosync_config_mtx.lock().pending = Some(live.sha.clone());
-        self.keep(&live).inspect_err(|_| {
+        self.keep_with(&live, change.key.clone()).inspect_err(|_| {
             if change.what == "adopt" {
                 self.corosync_config_mtx.lock().pending = None;
             }
@@ -215,17 +228,20 @@ impl Changes for CorosyncSys {
         self.set_drift(false);
         // It has passed the checks just now.
         self.clear_degraded("bad-config");
-        if change.what == "adopt" {
-            self.set_key_drift(false);
-        }
-        if change.what == "adopt" && ran && change.needs == Needs::Restart {
-            let detail = "corosync runs with an older configuration than the one that was taken in; \
+        // One that came in between is not taken in along with it.
+        self.set_key_drift(swapped);
+        let waits = change.needs != Needs::Nothing && how == Effect::By(Needs::Nothing);
+        if change.what == "adopt" && waits {
+            let detail = "corosync runs with an older configuration or key than what was taken in; \
                           'clusmgrctl restart' brings it into effect";
             self.set_degraded("restart-needed", detail);
         } else {
             self.clear_degraded("restart-needed");
         }
-        self.tell_kept(change, if ran { how.as_str() } else { "start" });
+        if change.what == "adopt" {
+            self.resolve_older();
+        }
+        self.tell_kept(change, how.as_str());
         Ok(())
     }
 
@@ -254,11 +270,15 @@ impl Changes for CorosyncSys {
             log::error!("{e}");
         }
         self.compare();
-        let instead = self.is_live(change.instead()).is_ok_and(|is| is);
+        let instead = change.instead().is_some() && self.is_live(change.instead()).unwrap_or(false);
         let said = self.said_instead(change).filter(|_| instead);
         let why = &said.map_or(why.to_owned(), |said| format!("{why}; {said}"));
         self.remember(change, how.as_str(), Some(why));
-        let text = format!("{} by {} was undone: {why}", change.what, change.by);
+        let is = |text: Option<&Text>| self.is_live(text).unwrap_or(false);
+        let back = instead || is(change.old.as_ref());
+        // Of a live file that is somebody else's nothing was undone.
+        let ended = if back { "was undone" } else { "was given up" };
+        let text = format!("{} by {} {ended}: {why}", change.what, change.by);
         self.note(
             Note::new(Kind::ConfigUndone, Severity::Err, text)
                 .with("version", change.new.version.0)
@@ -273,22 +293,6 @@ impl Changes for CorosyncSys {
     fn change_unfinished(&self) -> Option<Unfinished> {
         self.unfinished()
     }
-}
-
-/// A plan that fits in an event, whose line is at most 64 KiB: the beginning, and how much more there is.
-fn shortened(plan: &[String]) -> Vec<String> {
-    let mut room = PLAN_MAX;
-    let fits = |line: &&String| {
-        let had = room;
-        room = room.saturating_sub(line.len());
-        line.len() <= had
-    };
-    let mut told: Vec<String> = plan.iter().take_while(fits).cloned().collect();
-    let more = plan.len() - told.len();
-    if more > 0 {
-        told.push(format!("and {more} more"));
-    }
-    told
 }
 
 pub(super) fn text_of(bytes: Zeroizing<Vec<u8>>) -> Text {
@@ -322,105 +326,9 @@ impl CorosyncSys {
         }
     }
 
-    fn foreign(&self, what: &str) -> Error {
+    pub(super) fn foreign(&self, what: &str) -> Error {
         let conf = self.params.paths.conf.display();
         Error::new(what, conf, "somebody else changed it meanwhile; it stays")
             .hint("'clusmgrctl config adopt' takes it in, 'config revert' undoes it")
-    }
-
-    pub(super) fn tell_kept(&self, change: &Prepared, how: &str) {
-        self.remember(change, how, None);
-        let (what, version) = (change.what, change.new.version);
-        let text = format!(
-            "{what} by {}: config_version {version}, by {how}",
-            change.by
-        );
-        self.note_changed(change, text);
-    }
-
-    pub(super) fn note_changed(&self, change: &Prepared, text: String) {
-        self.note(
-            Note::new(Kind::ConfigChanged, Severity::Notice, text)
-                .with("what", change.what)
-                .with("by", change.by.clone())
-                .with("version", change.new.version.0)
-                .with("sha256", change.new.sha256.clone())
-                .with("plan", shortened(&change.plan)),
-        );
-    }
-
-    fn remember(&self, change: &Prepared, how: &str, undone: Option<&str>) {
-        let entry = Entry {
-            id: 0,
-            at: WallMs::now(),
-            version: change.new.version,
-            sha256: change.new.sha256.clone(),
-            by: change.by.clone(),
-            what: change.what.to_owned(),
-            how: how.to_owned(),
-            undone: undone.map(str::to_owned),
-        };
-        self.add_history(entry);
-    }
-
-    /// Adds to the history, and forgets the texts that nothing names any more.
-    pub(super) fn add_history(&self, entry: Entry) {
-        let entries = match self.history.add(entry) {
-            Ok(entries) => entries,
-            Err(e) => return self.set_degraded("history", &e.to_string()),
-        };
-        self.clear_degraded("history");
-        let held = self.corosync_config_mtx.lock().u.clone();
-        // A change is over only when its record is gone; until then a start may need both texts.
-        let pending = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION);
-        let pending = pending.ok().flatten();
-        let under_way = |name: &str| {
-            pending.as_ref().is_some_and(|p| {
-                p.new == name || [&p.old, &p.back].into_iter().flatten().any(|o| o == name)
-            })
-        };
-        let is = |name: &str, of: &dyn Fn(&S01) -> bool| {
-            entries.iter().any(|e| e.sha256 == name) || held.as_ref().is_some_and(of)
-        };
-        self.prune("conf", &|name| {
-            is(name, &|h| h.conf == name || h.live == name) || under_way(name)
-        });
-        // An old key is a secret that nobody needs any more.
-        self.prune("keys", &|name| {
-            is(name, &|h| h.key.as_deref() == Some(name))
-        });
-    }
-
-    /// Removes what is kept below a directory of the state and not wanted any more.
-    fn prune(&self, dir: &str, wanted: &dyn Fn(&str) -> bool) {
-        let Ok(files) = std::fs::read_dir(self.params.state_dir.join(dir)) else {
-            return;
-        };
-        for file in files.flatten() {
-            if !wanted(&file.file_name().to_string_lossy()) {
-                // What cannot be removed now is looked at again after the next change.
-                let _ = std::fs::remove_file(file.path());
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_plan_is_cut_and_says_so() {
-        let plan: Vec<String> = (0..5000)
-            .map(|n| format!("x.y{n}: 1 → 2 (reload)"))
-            .collect();
-        let told = shortened(&plan);
-        let bytes: usize = told.iter().map(String::len).sum();
-        assert!(told.len() > 100 && bytes < PLAN_MAX + 100, "{bytes}");
-        assert_eq!(
-            told.last().cloned(),
-            Some(format!("and {} more", 5001 - told.len()))
-        );
-        assert_eq!(shortened(&plan[..3]), plan[..3]);
     }
 }

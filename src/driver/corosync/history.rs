@@ -118,6 +118,7 @@ mod tests {
             by: "uid 0 pid 1".into(),
             what: "apply".into(),
             how: "reload".into(),
+            key: None,
             undone: None,
         }
     }

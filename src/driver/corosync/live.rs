@@ -92,8 +92,18 @@ impl CorosyncSys {
         bytes: Zeroizing<Vec<u8>>,
     ) -> std::result::Result<Live, Vec<Finding>> {
         let config = parse::parse(&bytes)?;
-        let host = self.local_host(&config);
         let key = self.read_key(&config);
+        self.check_with(bytes, config, key)
+    }
+
+    /// As [`CorosyncSys::check_conf`], with this key in the place of the one that is there.
+    pub(super) fn check_with(
+        &self,
+        bytes: Zeroizing<Vec<u8>>,
+        config: Config,
+        key: Result<LiveKey>,
+    ) -> std::result::Result<Live, Vec<Finding>> {
+        let host = self.local_host(&config);
         let mut guard = self.corosync_config_mtx.lock();
         if let Ok(LiveKey::File(path, _)) = &key {
             // Known from here on even if the check fails: its arrival is worth another try.
@@ -126,17 +136,13 @@ impl CorosyncSys {
         if !config.needs_key() {
             return Ok(LiveKey::NotNeeded);
         }
-        let path = match config.keyfile() {
-            Some(path) => path.to_owned(),
-            None if config.key_inside() => {
-                let value = config.get("totem.key").map(|v| v.expose().to_vec());
-                return Ok(LiveKey::Inside(
-                    value
-                        .and_then(|v| AuthKey::from_bytes(v).ok())
-                        .map(|k| k.fingerprint()),
-                ));
-            }
-            None => self.params.paths.authkey.clone(),
+        let Some(path) = self.key_file(config) else {
+            let value = config.get("totem.key").map(|v| v.expose().to_vec());
+            return Ok(LiveKey::Inside(
+                value
+                    .and_then(|v| AuthKey::from_bytes(v).ok())
+                    .map(|k| k.fingerprint()),
+            ));
         };
         let bytes = file::read_bounded(&path, MAX_KEY_FILE)?;
         let key = bytes
@@ -157,7 +163,10 @@ impl CorosyncSys {
             Ok(None) => self.set_drift(false),
             Ok(Some(live)) => {
                 self.set_drift(!ours(&live.sha));
-                self.set_key_drift(live.key.fingerprint() != held.key && live.key.is_there());
+                // A change that is under way may name another key, which is held once it is proved.
+                if held.is_ours(&live.sha) || pending.as_deref() != Some(live.sha.as_str()) {
+                    self.set_key_drift(live.key.fingerprint() != held.key && live.key.is_there());
+                }
                 self.in_use(&live);
                 self.clear_degraded("bad-config");
             }
@@ -188,6 +197,12 @@ impl CorosyncSys {
         };
         drop(guard);
         self.tighten_conf(live);
+        if let LiveKey::File(path, Some(_)) = &live.key {
+            if let Err(e) = self.tighten_key(path) {
+                // It is a key all the same: good enough as it is.
+                self.set_degraded("key-unwritable", &e.to_string());
+            }
+        }
     }
 
     pub(super) fn set_drift(&self, drift: bool) {
@@ -207,7 +222,8 @@ impl CorosyncSys {
     pub(super) fn set_key_drift(&self, drift: bool) {
         let before = std::mem::replace(&mut self.corosync_config_mtx.lock().key_drift, drift);
         let detail =
-            "the authkey is not what clusmgr last wrote; 'clusmgrctl config adopt' takes it in"
+            "the authkey is not what clusmgr last wrote; 'clusmgrctl config adopt' takes it in, \
+             'config revert' puts the kept one back"
                 .to_owned();
         self.tell_drift(
             "key-drift",

@@ -207,14 +207,14 @@ impl Config {
         self.get("totem.key").is_some()
     }
 
-    /// Whether there is a `totem.key`, or what may be one: the file is then a secret itself.
+    /// Whether there is a `totem.key`, or what may be one, in a comment too: the file is then a secret itself.
     #[must_use]
     pub fn secret_in_file(&self) -> bool {
         fn any(items: &[Item]) -> bool {
             items.iter().any(|item| match item {
                 Item::Key(key) => key.value.is_secret(),
                 Item::Section(section) => any(&section.items),
-                Item::Comment(_) => false,
+                Item::Comment(comment) => comment.is_secret(),
             })
         }
         any(self.items())
@@ -388,5 +388,16 @@ mod tests {
         assert_eq!(c.keyfile(), Some(Path::new("/k")));
         assert!(c.secret_in_file() && c.two_node() && !c.crypto_is_explicit());
         assert_eq!(c.transport(), "knet");
+    }
+
+    #[test]
+    fn a_key_that_was_commented_out_makes_the_file_a_secret() {
+        for (text, secret) in [
+            ("#key: SECRET\n", true),
+            ("totem {\n\t# key: SECRET\n}\n", true),
+            ("# nothing to hide\n", false),
+        ] {
+            assert_eq!(config(text).secret_in_file(), secret, "{text}");
+        }
     }
 }

@@ -75,16 +75,28 @@ impl CorosyncSys {
             What::Rollback(id) => {
                 let held = held()?;
                 let entry = self.earlier(*id, &held)?;
-                let bytes = self.kept_conf(&S01 {
-                    conf: entry.sha256,
-                    ..held
-                })?;
-                let mut config = parsed(&bytes, "the earlier configuration")?;
+                let text = self.earlier_text(&entry)?;
+                let mut config = parsed(&text.bytes, "the earlier configuration")?;
                 let now = self.corosync_config_mtx.lock().version.max(runs);
                 let now = now.unwrap_or_default();
                 config.set_config_version(ConfigVersion(now.0.saturating_add(1)));
                 Ok(config)
             }
+        }
+    }
+
+    /// The text of an entry of the history. That it is lost says nothing against what is held.
+    fn earlier_text(&self, entry: &Entry) -> Result<Text> {
+        let lost = |cause: &dyn std::fmt::Display| {
+            let what = format!("configuration {}", entry.id);
+            let e = Error::new("roll back to", what, cause);
+            e.hint("choose another number of 'clusmgrctl config history'")
+        };
+        match self.kept_text(&entry.sha256) {
+            Ok(Some(text)) if text.sha256 == entry.sha256 => Ok(text),
+            Ok(Some(_)) => Err(lost(&"its kept text is damaged")),
+            Ok(None) => Err(lost(&"its text is not kept any more")),
+            Err(e) => Err(lost(&e)),
         }
     }
 
@@ -115,56 +127,6 @@ impl CorosyncSys {
         Err(Error::new("roll back to", what, cause).hint("see 'clusmgrctl config history'"))
     }
 
-    /// An applied version is above all that was; one that is taken in is not below what runs, since
-    /// corosync would not join its peers with it again.
-    fn check_versions(
-        &self,
-        what: &What,
-        new: ConfigVersion,
-        old: Option<ConfigVersion>,
-        runs: Option<ConfigVersion>,
-    ) -> Result<()> {
-        let held = self.corosync_config_mtx.lock().version;
-        let (floor, cause) = match what {
-            What::Apply(_) => match [old, held, runs].into_iter().flatten().max() {
-                Some(floor) if new <= floor => (floor, format!("is not above {floor}")),
-                _ => return Ok(()),
-            },
-            What::Adopt => match runs {
-                Some(runs) if new < runs => {
-                    (runs, format!("is below {runs}, which corosync runs with"))
-                }
-                _ => return Ok(()),
-            },
-            What::Revert | What::Rollback(_) => return Ok(()),
-        };
-        let which = match what {
-            What::Adopt => "the live configuration",
-            _ => "the new configuration",
-        };
-        let next = ConfigVersion(floor.0.saturating_add(1));
-        let cause = format!("its config_version {new} {cause}");
-        let e = Error::new(what.as_str(), which, cause);
-        Err(e.hint(format!(
-            "write 'config_version: {next}' in its totem section"
-        )))
-    }
-
-    pub(super) fn check_nodes(&self, request: &Request, config: &Config) -> Result<()> {
-        let nodes = config.nodes().len();
-        let alone = matches!(request.what, What::Apply(_) | What::Rollback(_)) && nodes > 1;
-        if !alone || request.this_node_only {
-            return Ok(());
-        }
-        let cause = format!(
-            "it has {nodes} nodes and would change on this one only; its peers could not start any more"
-        );
-        Err(
-            Error::new(request.what.as_str(), "the configuration", cause)
-                .hint("do the same on every node, each with --this-node-only"),
-        )
-    }
-
     pub(super) fn prepare(&self, request: &Request, runs: bool) -> Result<Prepared> {
         let what = &request.what;
         let running = runs.then(|| self.cmap().ok()).flatten().map(Running);
@@ -186,10 +148,14 @@ impl CorosyncSys {
         let checked = match &request.what {
             // As it was written: what is told of it has its own lines.
             What::Apply(bytes) => self.check_conf(bytes.clone()).map_err(|f| all_of(&f))?,
+            What::Revert => self
+                .check_held(render::render(&config)?)
+                .map_err(|f| first_of(&path, &f))?,
             _ => self
                 .check_conf(render::render(&config)?)
                 .map_err(|f| first_of(&path, &f))?,
         };
+        let key = self.changed_key(what, held.as_ref(), &checked)?;
         let bytes = self.canonical(&checked)?;
         let config = parse::parse(&bytes).map_err(|f| first_of(&path, &f))?;
         let new = Text {
@@ -198,10 +164,13 @@ impl CorosyncSys {
             bytes,
         };
         let same = old.as_ref().is_some_and(|o| o.sha256 == new.sha256);
-        if !same || version > Some(new.version) {
-            let old = old.as_ref().map(|o| o.version);
-            self.check_versions(what, new.version, old, version)?;
-        }
+        let said = match !same || version > Some(new.version) {
+            true => {
+                let old = old.as_ref().map(|o| o.version);
+                self.check_versions(what, new.version, old, version)?
+            }
+            false => None,
+        };
         let live = live.as_ref().map(|l| &l.config);
         let mut plan = plan::plan(
             &self.before(what, live, running.as_ref(), runs, &config),
@@ -221,17 +190,24 @@ impl CorosyncSys {
             .map(|c| plan::Change { hint: None, ..c });
         plan.restart.extend(restart);
         let unresolved = names::are_apart(what.as_str(), &config)?;
-        self.corosync_t(&config, checked.key.path())?;
-        let needs = needs(&plan);
+        self.corosync_t(&config, key.path.as_deref())?;
         let mut warnings: Vec<String> =
             checked.warnings().iter().map(ToString::to_string).collect();
         warnings.extend(unresolved);
+        warnings.extend(said);
+        if let Some(change) = key.change {
+            plan.reload.push(change);
+            if config.nodes().len() > 1 {
+                warnings.push(OTHER_KEY.to_owned());
+            }
+        }
+        let needs = needs(&plan);
         if needs == Needs::Reload {
             warnings.extend(running.as_ref().and_then(Running::reaches));
         }
         let same = match what {
             What::Apply(_) | What::Rollback(_) => same,
-            What::Revert => same && needs == Needs::Nothing,
+            What::Revert => same && needs == Needs::Nothing && !key.writes,
             // A restart that an earlier one left to the operator is left to him still.
             What::Adopt => {
                 let ours = held.is_some_and(|h| {
@@ -255,6 +231,8 @@ impl CorosyncSys {
             new,
             old,
             back,
+            key: key.new,
+            writes_key: key.writes,
         })
     }
 
@@ -351,6 +329,10 @@ impl CorosyncSys {
         })
     }
 }
+
+/// What to know of another key where the cluster has other nodes.
+const OTHER_KEY: &str = "the key becomes another one: a node with the old one is cut off and cannot join; \
+                         compare 'clusmgrctl key fingerprint' on all nodes first";
 
 /// So many findings are told in one error.
 const TOLD: usize = 10;

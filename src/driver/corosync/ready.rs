@@ -1,9 +1,8 @@
 //! Ready for a start: take-over of existing files, and the first two of the three steps, each atomic.
 
 use super::CorosyncSys;
-use super::authkey::AuthKey;
 use super::finding::Finding;
-use super::live::{Live, LiveKey, MAX_KEY_FILE};
+use super::live::{Live, LiveKey};
 use super::render;
 use super::store::{S01, first_of, mode_of, no_key};
 use crate::driver::StartFailure;
@@ -111,6 +110,7 @@ impl CorosyncSys {
             by: "clusmgr".to_owned(),
             what: "take-over".to_owned(),
             how: "nothing".to_owned(),
+            key: live.key.fingerprint(),
             undone: None,
         });
         let conf = self.params.paths.conf.display().to_string();
@@ -199,12 +199,10 @@ impl CorosyncSys {
         let LiveKey::File(path, key) = &live.key else {
             return Ok(());
         };
-        let held = self
-            .corosync_config_mtx
-            .lock()
-            .u
-            .clone()
-            .and_then(|u| u.key);
+        let guard = self.corosync_config_mtx.lock();
+        let held = guard.u.clone().and_then(|u| u.key);
+        let changing = guard.pending.is_some();
+        drop(guard);
         match (key, held) {
             (Some(key), Some(held)) if key.fingerprint() == held => {
                 self.set_key_drift(false);
@@ -226,33 +224,18 @@ impl CorosyncSys {
             }
             (Some(_), Some(_)) => {
                 self.tighten_key(path)?;
-                self.set_key_drift(true);
+                // The key of a change that is under way is held once that is proved.
+                if !changing {
+                    self.set_key_drift(true);
+                }
                 Ok(())
             }
             (None, held) => {
-                let kept = held.map(|name| self.params.state_dir.join("keys").join(name));
-                let bytes = kept
-                    .map(|p| file::read_bounded(&p, MAX_KEY_FILE))
-                    .transpose()?
-                    .flatten();
-                let key = bytes
-                    .map(|b| AuthKey::from_named("the kept authkey", b))
-                    .transpose()?;
-                let Some(key) = key else {
-                    return Err(no_key(path));
-                };
-                file::write_atomic(path, key.expose(), 0o400)?;
-                self.set_key_drift(false);
-                let text = format!(
-                    "wrote {} (fingerprint {})",
-                    path.display(),
-                    key.fingerprint()
-                );
-                self.note(
-                    Note::new(Kind::KeyWritten, Level::Notice, text)
-                        .with("fingerprint", key.fingerprint()),
-                );
-                Ok(())
+                let key = held.map(|name| self.kept_key(&name)).transpose()?;
+                match key.flatten() {
+                    Some(key) => self.put_key(path, &key),
+                    None => Err(no_key(path)),
+                }
             }
         }
     }

@@ -130,16 +130,25 @@ impl CorosyncSys {
 
     /// Makes the live files those that clusmgr holds.
     pub(super) fn keep(&self, live: &Live) -> Result<()> {
+        self.keep_with(live, live.key.fingerprint())
+    }
+
+    /// Makes the live file what clusmgr holds, with the key of this fingerprint. It is kept already, or
+    /// is the live one.
+    pub(super) fn keep_with(&self, live: &Live, key: Option<String>) -> Result<()> {
         let text = self.canonical(live)?;
         let state = &self.params.state_dir;
         let record = S01 {
             conf: render::sha256_hex(&text),
             live: live.sha.clone(),
-            key: live.key.fingerprint(),
+            key,
         };
         file::write_atomic(&state.join("conf").join(&record.conf), &text, 0o600)?;
-        if let (LiveKey::File(_, Some(key)), Some(name)) = (&live.key, &record.key) {
-            file::write_atomic(&state.join("keys").join(name), key.expose(), 0o600)?;
+        if let LiveKey::File(_, Some(key)) = &live.key {
+            let name = key.fingerprint();
+            if record.key.as_ref() == Some(&name) {
+                self.keep_key(key)?;
+            }
         }
         self.save(record, live.config.config_version())
     }

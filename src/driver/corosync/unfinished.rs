@@ -54,6 +54,37 @@ impl CorosyncSys {
         self.put_live(&self.kept_text(old)?.ok_or_else(gone)?)
     }
 
+    /// Whether the live file is what was there before, or what stands in for that: a start may have written
+    /// it in our own lay-out. If not, or if nobody can tell, it is not ours to bring into effect.
+    fn is_back(&self, pending: &Pending) -> bool {
+        let Ok(live) = self.live_text() else {
+            return false;
+        };
+        let live = live.map(|l| l.sha256);
+        let ours = |sha: &String| pending.back.as_ref() == Some(sha) || !self.is_foreign(sha);
+        live == pending.old || live.as_ref().is_some_and(ours)
+    }
+
+    /// An older change that could not be taken back is over with the live file being taken in, whatever
+    /// became of it: the next start must not settle it over that.
+    pub(super) fn resolve_older(&self) {
+        let older = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION);
+        match older {
+            Ok(None) => return,
+            Ok(Some(pending)) => {
+                let change = self.change_of(&pending);
+                let held = self.corosync_config_mtx.lock().u.clone();
+                if held.is_none_or(|h| h.conf != change.new.sha256) {
+                    let why =
+                        "clusmgr ended in the middle of it, and what was live then was adopted";
+                    self.remember(&change, Needs::Nothing.as_str(), Some(why));
+                }
+            }
+            Err(e) => log::warn!("{e}"),
+        }
+        self.forget_pending();
+    }
+
     /// What a clusmgr that was killed left beside the live files, and of corosync's check.
     fn clean_up(&self) {
         let paths = &self.params.paths;
@@ -75,6 +106,13 @@ impl CorosyncSys {
     pub(super) fn unfinished(&self) -> Option<Unfinished> {
         let pending = self.corosync_config_mtx.lock().unfinished.take()?;
         let change = self.change_of(&pending);
+        if !pending.done && !self.is_back(&pending) {
+            let change = Prepared {
+                needs: Needs::Nothing,
+                ..change
+            };
+            return Some(Unfinished::Foreign(Box::new(change), self.foreign("undo")));
+        }
         if !pending.done {
             return Some(Unfinished::TakenBack(Box::new(change)));
         }
@@ -101,6 +139,12 @@ impl CorosyncSys {
             sha256: pending.new.clone(),
             ..text_of(Zeroizing::default())
         });
+        let key = self
+            .corosync_config_mtx
+            .lock()
+            .u
+            .clone()
+            .and_then(|u| u.key);
         let old = pending.old.as_deref().and_then(kept);
         let instead = pending.back.as_deref().and_then(kept);
         let back = instead
@@ -125,16 +169,19 @@ impl CorosyncSys {
             },
             by: pending.by.clone(),
             same: false,
-            needs: if untouched {
-                Needs::Nothing
-            } else {
-                needs(&plan)
+            needs: match needs(&plan) {
+                _ if untouched => Needs::Nothing,
+                // Nobody knows which key corosync has read; this one stays.
+                Needs::Nothing if pending.key => Needs::Reload,
+                needs => needs,
             },
             plan: plan_lines(&plan),
             warnings: Vec::new(),
             new,
             old,
             back,
+            key,
+            writes_key: pending.key,
         }
     }
 }
