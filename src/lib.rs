@@ -45,6 +45,7 @@ pub mod event;
 pub mod journal;
 pub mod log;
 pub mod mgr;
+pub mod noise;
 pub mod paths;
 pub mod persist;
 pub mod policy;

@@ -130,10 +130,7 @@ impl Client {
     pub fn call(&mut self, request: Request, more: Duration) -> Result<Value> {
         let deadline = Instant::now() + self.timeout + more;
         self.last_id += 1;
-        let line = RequestLine {
-            id: self.last_id,
-            request,
-        };
+        let line = RequestLine::new(self.last_id, request);
         // It may hold a key.
         let text = serde_json::to_string(&line).map_err(|e| self.rubbish(e))?;
         let mut text = Zeroizing::new(text);

@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod corosync;
+pub mod remote;
 pub mod table;
 
 use crate::error::{Error, Result};
@@ -17,6 +18,7 @@ use crate::wire::{
     CheckReport, ClusterStatus, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus,
     LastExit, LinkStatus,
 };
+use remote::RemoteView;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -214,6 +216,12 @@ pub trait DriverData: change::Changes + Send + Sync {
     fn cluster(&self) -> (Option<ClusterStatus>, Vec<LinkStatus>) {
         (None, Vec::new())
     }
+    /// For the remote service and the client of the other nodes.
+    fn remote(&self) -> Arc<RemoteView> {
+        Arc::default()
+    }
+    /// Wakes somebody, as long as he is there, whenever [`DriverData::remote`] has become another one.
+    fn watch_remote(&self, _waker: &Arc<Waker>) {}
     /// Ends the [`Watcher`].
     fn end_watch(&self) {}
     /// For `status`.

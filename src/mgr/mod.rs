@@ -251,6 +251,7 @@ impl Manager {
             links,
             config: data.config_status(),
             key: data.key_status(),
+            peers: Vec::new(),
             degraded,
             last_event: self.hub.latest(),
         }

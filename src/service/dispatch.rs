@@ -103,6 +103,7 @@ fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<V
         } => change(What::Rollback(*number), *this_node_only, *dry_run),
         Request::ConfigHistory => json(&manager.config_history()?),
         Request::KeyFingerprint => manager.key_fingerprint(),
+        Request::PeerReport => json(&manager.status().report()),
         Request::Subscribe { .. } => {
             Err(Error::new("subscribe", "", "not possible here").kind(Kind::Usage))
         }

@@ -115,6 +115,9 @@ pub enum Request {
     /// The authkey's fingerprint: `{"fingerprint":…}`.
     #[serde(rename = "key.fingerprint")]
     KeyFingerprint,
+    /// What peers compare: a [`PeerReport`](super::PeerReport).
+    #[serde(rename = "peer.report")]
+    PeerReport,
 }
 
 impl Request {
@@ -139,7 +142,8 @@ impl Request {
             | Request::ConfigCheck
             | Request::ConfigDiff { .. }
             | Request::ConfigHistory
-            | Request::KeyFingerprint => false,
+            | Request::KeyFingerprint
+            | Request::PeerReport => false,
         }
     }
 }

@@ -76,6 +76,7 @@ pub(crate) fn healthy(nodes: u32, links: u8) -> Status {
             fingerprint: Some("ab12cd34".to_owned()),
             drift: false,
         },
+        peers: Vec::new(),
         degraded: Vec::new(),
         last_event: 42,
     }

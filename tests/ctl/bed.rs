@@ -132,6 +132,7 @@ impl Manager for Fake {
             links: quorate.map(link).into_iter().collect(),
             config: ConfigStatus::default(),
             key: KeyStatus::default(),
+            peers: vec![],
             degraded: Vec::new(),
             last_event: self.hub.latest(),
         }

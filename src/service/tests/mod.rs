@@ -88,6 +88,7 @@ impl Manager for Fake {
             links: Vec::new(),
             config: ConfigStatus::default(),
             key: KeyStatus::default(),
+            peers: Vec::new(),
             degraded: Vec::new(),
             last_event: self.hub.latest(),
         }
