@@ -102,7 +102,7 @@ impl Channel {
     ///
     /// # Errors
     /// A frame of an impossible length, or not sealed by the other side; a message over the limit.
-    pub fn next(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, Broken> {
+    pub fn open(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, Broken> {
         loop {
             let Some((head, rest)) = self.received.split_first_chunk::<LENGTH>() else {
                 return Ok(None);
@@ -162,7 +162,7 @@ mod tests {
             let mut got = Vec::new();
             for bytes in wire.chunks(4099) {
                 b.push(bytes);
-                while let Some(m) = b.next().unwrap() {
+                while let Some(m) = b.open().unwrap() {
                     got.push(m.to_vec());
                 }
                 assert!(b.received.len() <= FRAME_MAX + LENGTH + 4099);
@@ -185,14 +185,14 @@ mod tests {
             let (_, mut b) = pair();
             b.limit(1024);
             b.push(&length.to_be_bytes());
-            let early = b.next();
+            let early = b.open();
             if usize::from(length) < MORE + TAG || usize::from(length) > 1024 + MORE + TAG {
                 assert!(early.is_err(), "{length}");
                 continue;
             }
             assert_eq!(early.unwrap(), None);
             b.push(&vec![0x5a; usize::from(length)]);
-            assert!(b.next().is_err(), "{length}");
+            assert!(b.open().is_err(), "{length}");
         }
     }
 
@@ -203,11 +203,11 @@ mod tests {
         let mut wire = Vec::new();
         a.seal(&vec![1; PIECE + 10], &mut wire).unwrap();
         b.push(&wire);
-        assert_eq!(b.next().unwrap().unwrap().len(), PIECE + 10);
+        assert_eq!(b.open().unwrap().unwrap().len(), PIECE + 10);
         wire.clear();
         a.seal(&vec![1; PIECE + 11], &mut wire).unwrap();
         b.push(&wire);
-        assert!(b.next().is_err());
+        assert!(b.open().is_err());
     }
 
     #[test]
@@ -224,16 +224,16 @@ mod tests {
         let (mut a, mut b) = pair();
         let sent = frames(&mut a);
         b.push(&sent[0]);
-        b.next().unwrap().unwrap();
+        b.open().unwrap().unwrap();
         b.push(&sent[0]);
-        assert!(b.next().is_err(), "repeated");
+        assert!(b.open().is_err(), "repeated");
         let (mut a, mut b) = pair();
         b.push(&frames(&mut a)[1]);
-        assert!(b.next().is_err(), "left out");
+        assert!(b.open().is_err(), "left out");
         let (mut a, mut b) = pair();
         let mut sent = frames(&mut a);
         *sent[0].last_mut().unwrap() ^= 1;
         b.push(&sent[0]);
-        assert!(b.next().is_err(), "changed");
+        assert!(b.open().is_err(), "changed");
     }
 }

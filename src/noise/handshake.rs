@@ -47,7 +47,10 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::OtherProtocol(None) => f.write_str("what answers there is no clusmgr"),
             Refusal::OtherProtocol(Some(v)) => {
-                write!(f, "it speaks version {v} of the protocol between nodes, not {VERSION}")
+                write!(
+                    f,
+                    "it speaks version {v} of the protocol between nodes, not {VERSION}"
+                )
             }
             Refusal::WrongKey => f.write_str("it has another authkey"),
             Refusal::Busy => f.write_str("it has too many connections"),
@@ -170,11 +173,11 @@ mod tests {
         let mut wire = Vec::new();
         client.seal(b"question", &mut wire).unwrap();
         server.push(&wire);
-        assert_eq!(server.next().unwrap().unwrap().as_slice(), b"question");
+        assert_eq!(server.open().unwrap().unwrap().as_slice(), b"question");
         wire.clear();
         server.seal(b"answer", &mut wire).unwrap();
         client.push(&wire);
-        assert_eq!(client.next().unwrap().unwrap().as_slice(), b"answer");
+        assert_eq!(client.open().unwrap().unwrap().as_slice(), b"answer");
     }
 
     #[test]
@@ -228,6 +231,6 @@ mod tests {
         // All that was recorded, once more.
         let (mut server, _) = respond(&psk(1), &first).unwrap();
         server.push(&said);
-        assert!(server.next().is_err());
+        assert!(server.open().is_err());
     }
 }
