@@ -3,12 +3,14 @@
 //! A pure function over the [`Status`], so that it says the same wherever it is asked: on the node
 //! itself, or by another node that has its status.
 
+mod across;
 mod cluster;
 mod remedy;
 mod service;
 #[cfg(test)]
 mod tests;
 
+pub use across::{UNREACHABLE, rank};
 pub use remedy::{REASONS, known, remedy};
 
 use crate::event::Severity;

@@ -3,9 +3,9 @@
 use super::client::Result;
 use super::cluster::cut;
 use super::commands::Cli;
-use super::connect;
 use super::output::{Out, View};
 use super::text::{Colour, clean, paint, wrap};
+use super::{connect, heading};
 use crate::wire::{LinkStatus, STATUS_SCHEMA, ServiceState, Status};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -19,7 +19,8 @@ pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
     if json {
         out.json(&json!({"schema": STATUS_SCHEMA, "links": value["links"]}))?;
     } else {
-        out.print(&words(&status, &out.view(false)))?;
+        let text = words(&status, &out.view(false));
+        out.print(&(heading(cli, "") + &text))?;
     }
     Ok(0)
 }

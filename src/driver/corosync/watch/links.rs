@@ -226,6 +226,7 @@ impl Links {
             latency_us: l.latency_us,
             down_count: l.down_count,
             flapping: l.flapping,
+            heard: None,
         };
         self.links.iter().map(one).collect()
     }
