@@ -170,7 +170,7 @@ fn without_a_daemon_here_no_other_node_can_be_asked_and_no_pid_file_is_looked_at
             "{err}"
         );
     }
-    for (verb, code) in [("status --all", 4), ("why --all", 7)] {
+    for (verb, code) in [("status --all", 4), ("why --all", 7), ("link matrix", 7)] {
         assert_eq!(bed.run(verb).0, code, "{verb}");
     }
 }
@@ -193,7 +193,7 @@ fn an_older_daemon_is_never_told_to_stop_itself_in_the_place_of_another_node() {
             }
         }
     });
-    for args in ["--node n2 stop", "status --all", "why --all"] {
+    for args in ["--node n2 stop", "status --all", "restart --all"] {
         let mut c = std::process::Command::new(env!("CARGO_BIN_EXE_clusmgrctl"));
         c.args(args.split(' ')).arg("--socket").arg(&socket);
         let out = c.output().unwrap();
