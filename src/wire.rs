@@ -14,8 +14,8 @@ mod text;
 pub use cluster::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
 pub use config::{ChangeReport, CheckReport, DiffReport, HistoryEntry, HistoryPage, WireFinding};
 pub use page::{EventsPage, lagged_line};
-pub use peer::{AllReply, NodeAnswer, PeerReport, PeerStatus, Unreachable};
-pub use request::Request;
+pub use peer::{AllReply, Hello, NodeAnswer, PeerReport, PeerStatus, Unreachable};
+pub use request::{Change, Request};
 pub use text::ConfText;
 
 use crate::error::{Error, Kind};
@@ -25,6 +25,8 @@ use serde_json::Value;
 
 /// Version of the protocol; the first reply of a connection carries it as `proto`.
 pub const PROTO: u32 = 1;
+/// The port of the remote service, where none is given.
+pub const PORT: u16 = 5407;
 /// Version of the status object (`schema`).
 pub const STATUS_SCHEMA: u32 = 1;
 /// Longest line in either direction, in bytes, newline included.

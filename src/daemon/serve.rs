@@ -66,6 +66,9 @@ impl Daemon {
         }
         // What cm-watch told of the end.
         self.manager.pass_last_events();
+        if let Some(service) = self.manager.with(|m| m.cl_svc_hdl_remote.take()) {
+            service.stop();
+        }
         if let Some(service) = self.manager.with(|m| m.cl_svc_hdl.take()) {
             service.stop();
         }

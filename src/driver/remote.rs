@@ -1,7 +1,28 @@
 //! What the remote service, and the client of the other nodes, need of the cluster's configuration.
 
+use super::DriverData;
 use crate::noise::Psk;
+use crate::sys::wake::Waker;
 use crate::types::NodeId;
+use std::sync::Arc;
+
+/// Whoever has such a configuration: a driver.
+pub trait RemoteSource: Send + Sync {
+    /// As it is now.
+    fn remote(&self) -> Arc<RemoteView>;
+    /// Wakes somebody, as long as he is there, whenever it has become another one.
+    fn watch_remote(&self, waker: &Arc<Waker>);
+}
+
+impl RemoteSource for Arc<dyn DriverData> {
+    fn remote(&self) -> Arc<RemoteView> {
+        self.as_ref().remote()
+    }
+
+    fn watch_remote(&self, waker: &Arc<Waker>) {
+        self.as_ref().watch_remote(waker);
+    }
+}
 
 /// A snapshot; another one, with a greater generation, when something of it changes.
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ use crate::driver::{DriverData, DriverOps};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Hub, Note};
 use crate::journal::Reader;
+use crate::peer::Peers;
 use crate::policy::Policy;
 use crate::sys::wake::Waker;
 use crate::sys::{clock, host};
@@ -124,6 +125,7 @@ pub struct Manager {
     node_name: String,
     /// When the monitor was last seen at work ([`Mono`]).
     beat: AtomicU64,
+    peers: OnceLock<Arc<Peers>>,
 }
 
 impl fmt::Debug for Manager {
@@ -185,6 +187,7 @@ impl Manager {
             journal,
             node_name,
             beat,
+            peers: OnceLock::new(),
         }
     }
 
@@ -209,6 +212,18 @@ impl Manager {
     #[must_use]
     pub fn driver_data(&self) -> Arc<dyn DriverData> {
         Arc::clone(&self.clusmgr.lock().driver_data)
+    }
+
+    /// The way to the other nodes; none before [`Manager::set_peers`].
+    #[must_use]
+    pub fn peers(&self) -> Option<Arc<Peers>> {
+        self.peers.get().cloned()
+    }
+
+    /// Once: the way to the other nodes.
+    pub fn set_peers(&self, peers: Arc<Peers>) {
+        // A second one would be a mistake of the daemon's start, and changes nothing.
+        let _ = self.peers.set(peers);
     }
 
     /// What `status` answers.

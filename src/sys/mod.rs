@@ -13,6 +13,7 @@ pub mod ready;
 pub mod signal;
 pub mod sock;
 pub mod spawn;
+pub mod tcp;
 pub mod term;
 pub mod tool;
 pub mod wake;

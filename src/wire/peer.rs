@@ -43,6 +43,15 @@ impl Unreachable {
     }
 }
 
+/// The first message of a client of the remote service. Every holder of the key can say any of this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`super::PROTO`].
+    pub proto: u32,
+    /// The name of the node that it is.
+    pub node: String,
+}
+
 /// What a request to all nodes answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AllReply {

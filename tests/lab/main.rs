@@ -18,6 +18,7 @@ mod libraries;
 mod network;
 mod numbers;
 mod options;
+mod remote_view;
 mod restarts;
 mod running;
 mod secrets;

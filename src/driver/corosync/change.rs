@@ -137,6 +137,7 @@ impl Changes for CorosyncSys {
                 self.corosync_config_mtx.lock().pending = Some(pending.new);
                 self.put_live(&change.new)
             });
+        self.follow_remote();
         let Err(e) = written else { return Ok(()) };
         // It may be in its place all the same: only the sync of the directory failed.
         let back = match self.is_live(Some(&change.new)) {
@@ -212,6 +213,7 @@ impl Changes for CorosyncSys {
         }
         self.in_use(&live);
         self.corosync_config_mtx.lock().pending = None;
+        self.follow_remote();
         self.set_drift(false);
         // It has passed the checks just now.
         self.clear_degraded("bad-config");
@@ -236,6 +238,7 @@ impl Changes for CorosyncSys {
         } else if !self.is_live(to)? {
             return Err(self.foreign("undo"));
         }
+        self.follow_remote();
         Ok(self.said_instead(change))
     }
 
@@ -254,6 +257,7 @@ impl Changes for CorosyncSys {
             log::error!("{e}");
         }
         self.compare();
+        self.follow_remote();
         let instead = self.is_live(change.instead()).is_ok_and(|is| is);
         let said = self.said_instead(change).filter(|_| instead);
         let why = &said.map_or(why.to_owned(), |said| format!("{why}; {said}"));

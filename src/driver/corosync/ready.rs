@@ -1,9 +1,8 @@
 //! Ready for a start: take-over of existing files, and the first two of the three steps, each atomic.
 
 use super::CorosyncSys;
-use super::authkey::AuthKey;
 use super::finding::Finding;
-use super::live::{Live, LiveKey, MAX_KEY_FILE};
+use super::live::{Live, LiveKey};
 use super::render;
 use super::store::{S01, first_of, mode_of, no_key};
 use crate::driver::StartFailure;
@@ -230,15 +229,8 @@ impl CorosyncSys {
                 Ok(())
             }
             (None, held) => {
-                let kept = held.map(|name| self.params.state_dir.join("keys").join(name));
-                let bytes = kept
-                    .map(|p| file::read_bounded(&p, MAX_KEY_FILE))
-                    .transpose()?
-                    .flatten();
-                let key = bytes
-                    .map(|b| AuthKey::from_named("the kept authkey", b))
-                    .transpose()?;
-                let Some(key) = key else {
+                let kept = held.map(|name| self.kept_key(&name)).transpose()?;
+                let Some(key) = kept.flatten() else {
                     return Err(no_key(path));
                 };
                 file::write_atomic(path, key.expose(), 0o400)?;

@@ -5,9 +5,10 @@
 //! on disk before the record names it, so a crash leaves the old record or the new one, both whole.
 
 use super::CorosyncSys;
+use super::authkey::AuthKey;
 use super::change::Pending;
 use super::finding::{Finding, Severity};
-use super::live::{Live, LiveKey};
+use super::live::{Live, LiveKey, MAX_KEY_FILE};
 use super::model::MODEL_VERSION;
 use super::{parse, render};
 use crate::error::{Error, Kind as ErrorKind, Result};
@@ -126,6 +127,14 @@ impl CorosyncSys {
             return Err(damaged("its content is not what its name says"));
         }
         Ok(bytes)
+    }
+
+    /// The key of a fingerprint, as it is kept; none if it is not there.
+    pub(super) fn kept_key(&self, name: &str) -> Result<Option<AuthKey>> {
+        let path = self.params.state_dir.join("keys").join(name);
+        let bytes = file::read_bounded(&path, MAX_KEY_FILE)?;
+        let key = |bytes| AuthKey::from_named("the kept authkey", bytes);
+        bytes.map(key).transpose()
     }
 
     /// Makes the live files those that clusmgr holds.
