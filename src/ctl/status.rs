@@ -45,7 +45,11 @@ pub(super) fn unknown(cli: &Cli, e: Fail) -> Result<u8> {
         Fail::Pipe => Err(e),
         other => {
             complain(&said(cli, &other));
-            Ok(UNKNOWN)
+            // A node that is in no configuration: a slip of who asks.
+            Ok(match other.kind() {
+                Kind::Usage => Kind::Usage.exit_code(),
+                _ => UNKNOWN,
+            })
         }
     }
 }

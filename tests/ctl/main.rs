@@ -4,6 +4,7 @@
 
 mod bed;
 mod nodes;
+mod rolling;
 mod scripted;
 
 use bed::{Bed, Running, SOON, needs_root};

@@ -1,5 +1,6 @@
 //! `--node` and `--all`: what is asked of the daemon, and what is made of its answers.
 
+use crate::bed::Running;
 use crate::scripted::{Scripted, refused};
 use clusmgr::wire::{Answer, Request};
 use serde_json::{Value, json};
@@ -146,6 +147,52 @@ fn a_node_that_cannot_be_reached_is_4_for_status_and_1_for_the_others() {
 }
 
 #[test]
+fn a_node_that_is_in_no_configuration_is_a_slip() {
+    let words = "ask node n9: the configuration here has no such node; it has n1, n2";
+    let daemon = Scripted::new(move |_| refused("usage", words));
+    for verb in ["status", "why", "stop"] {
+        let (code, out, err) = daemon.run(&format!("{verb} --node n9"));
+        assert_eq!((code, out.as_str()), (2, ""), "{verb}");
+        assert_eq!(err, format!("clusmgrctl: {words}\n"));
+    }
+}
+
+#[test]
+fn a_stream_of_another_node_is_followed_and_goes_on_after_a_pause() {
+    // The stream ends once by an error line in the place of an event, and is taken up after event 5.
+    let daemon = Scripted::new(|line| match &line.request {
+        Request::Events { .. } => {
+            Answer::Ok(json!({"first": 0, "last": 4, "gone": false, "events": []}))
+        }
+        Request::Subscribe { .. } => Answer::Ok(json!(null)),
+        _ => refused("usage", "not asked for"),
+    });
+    let event = |seq: u64| {
+        json!({"seq": seq, "at": 0, "kind": "service.ready",
+        "severity": "notice", "text": format!("event number {seq}")})
+    };
+    let gone = json!({"id": 0, "err": {"code": "unreachable", "message": "ask n2: it hung up"}});
+    daemon
+        .stream
+        .lock()
+        .extend([vec![event(5), gone], vec![event(6)]]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_clusmgrctl"));
+    command.args(["events", "-f", "--node", "n2", "--since", "4"]);
+    command.arg("--socket").arg(daemon.socket());
+    let following = Running::new(command);
+    following.expect("On n2:");
+    following.expect("event number 5");
+    following.expect("event number 6");
+    let since: Vec<Value> = daemon
+        .heard()
+        .into_iter()
+        .filter(|l| l["req"] == "subscribe")
+        .map(|l| json!([l["node"], l["since"]]))
+        .collect();
+    assert_eq!(since, [json!(["n2", 4]), json!(["n2", 5])]);
+}
+
+#[test]
 fn what_another_node_refuses_keeps_its_exit_code_and_gets_its_name() {
     let daemon = Scripted::new(|_| refused("not-configured", "read authkey: there is none"));
     assert_eq!(
@@ -170,7 +217,7 @@ fn without_a_daemon_here_no_other_node_can_be_asked_and_no_pid_file_is_looked_at
             "{err}"
         );
     }
-    for (verb, code) in [("status --all", 4), ("why --all", 7)] {
+    for (verb, code) in [("status --all", 4), ("why --all", 7), ("link matrix", 7)] {
         assert_eq!(bed.run(verb).0, code, "{verb}");
     }
 }
@@ -193,7 +240,7 @@ fn an_older_daemon_is_never_told_to_stop_itself_in_the_place_of_another_node() {
             }
         }
     });
-    for args in ["--node n2 stop", "status --all", "why --all"] {
+    for args in ["--node n2 stop", "status --all", "restart --all"] {
         let mut c = std::process::Command::new(env!("CARGO_BIN_EXE_clusmgrctl"));
         c.args(args.split(' ')).arg("--socket").arg(&socket);
         let out = c.output().unwrap();

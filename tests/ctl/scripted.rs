@@ -1,9 +1,10 @@
 //! A daemon that is no more than a function from request lines to answers, to see what is asked of it
 //! and to have other nodes say what a test wants.
 
-use clusmgr::wire::{Answer, PROTO, ReplyLine, RequestLine, WireError};
+use clusmgr::wire::{Answer, PROTO, ReplyLine, Request, RequestLine, WireError};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -11,12 +12,15 @@ use std::process::Stdio;
 use std::sync::Arc;
 use tempfile::TempDir;
 
+type Streams = Arc<Mutex<VecDeque<Vec<Value>>>>;
 type Script = dyn Fn(&RequestLine) -> Answer + Send + Sync;
 
 pub struct Scripted {
     dir: TempDir,
     /// Every request line, as it came.
     pub asked: Arc<Mutex<Vec<Value>>>,
+    /// The lines that follow the answer to each subscription, in turn.
+    pub stream: Streams,
 }
 
 impl Scripted {
@@ -26,13 +30,16 @@ impl Scripted {
         let listener = UnixListener::bind(dir.path().join("clusmgr.sock")).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (script, log): (Arc<Script>, _) = (Arc::new(script), Arc::clone(&asked));
+        let stream = Streams::default();
+        let streams = Arc::clone(&stream);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (script, log) = (Arc::clone(&script), Arc::clone(&log));
-                std::thread::spawn(move || serve(stream, &*script, &log));
+                let streams = Arc::clone(&streams);
+                std::thread::spawn(move || serve(stream, &*script, &log, &streams));
             }
         });
-        Scripted { dir, asked }
+        Scripted { dir, asked, stream }
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -62,7 +69,7 @@ impl Scripted {
     }
 }
 
-fn serve(stream: UnixStream, script: &Script, log: &Mutex<Vec<Value>>) {
+fn serve(stream: UnixStream, script: &Script, log: &Mutex<Vec<Value>>, streams: &Streams) {
     let mut to = stream.try_clone().unwrap();
     let mut first = Some(PROTO);
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
@@ -80,8 +87,15 @@ fn serve(stream: UnixStream, script: &Script, log: &Mutex<Vec<Value>>) {
             answer,
         };
         let text = serde_json::to_string(&reply).unwrap();
-        if writeln!(to, "{text}").is_err() {
-            return;
+        let mut lines = vec![text];
+        if matches!(request.request, Request::Subscribe { .. }) {
+            let more = streams.lock().pop_front().unwrap_or_default();
+            lines.extend(more.iter().map(Value::to_string));
+        }
+        for line in lines {
+            if writeln!(to, "{line}").is_err() {
+                return;
+            }
         }
     }
 }
