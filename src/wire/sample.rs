@@ -27,6 +27,7 @@ pub(crate) fn healthy(nodes: u32, links: u8) -> Status {
         latency_us: 250,
         down_count: 0,
         flapping: false,
+        heard: None,
     };
     Status {
         schema: STATUS_SCHEMA,

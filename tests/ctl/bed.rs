@@ -95,6 +95,7 @@ fn link(connected: bool) -> LinkStatus {
         latency_us: 250,
         down_count: 1,
         flapping: false,
+        heard: None,
     }
 }
 
