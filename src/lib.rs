@@ -47,6 +47,7 @@ pub mod log;
 pub mod mgr;
 pub mod noise;
 pub mod paths;
+pub mod peer;
 pub mod persist;
 pub mod policy;
 pub mod service;
