@@ -2,6 +2,7 @@
 
 pub mod compare;
 mod differs;
+pub mod isolated;
 mod items;
 mod report;
 mod told;
