@@ -6,5 +6,6 @@ pub mod isolated;
 mod items;
 mod report;
 mod told;
+pub mod watch;
 
 pub use differs::What;
