@@ -4,6 +4,7 @@
 mod change;
 mod kept;
 pub mod monitor;
+mod peers;
 pub mod publish;
 pub mod state;
 mod view;
@@ -16,6 +17,7 @@ use crate::driver::{DriverData, DriverOps};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Hub, Note};
 use crate::journal::Reader;
+use crate::peer::watch::PeerWatch;
 use crate::policy::Policy;
 use crate::sys::wake::Waker;
 use crate::sys::{clock, host};
@@ -124,6 +126,8 @@ pub struct Manager {
     node_name: String,
     /// When the monitor was last seen at work ([`Mono`]).
     beat: AtomicU64,
+    /// Who asks the other nodes, where somebody does.
+    peers: OnceLock<Arc<PeerWatch>>,
 }
 
 impl fmt::Debug for Manager {
@@ -185,6 +189,7 @@ impl Manager {
             journal,
             node_name,
             beat,
+            peers: OnceLock::new(),
         }
     }
 
@@ -222,6 +227,8 @@ impl Manager {
         let now = clock::now();
         let mut degraded = view.degraded;
         degraded.extend(data.degraded());
+        let peers = self.peers.get();
+        degraded.extend(peers.map_or_else(Vec::new, |p| p.degraded()));
         let (cluster, links) = data.cluster();
         let left = |at: Mono| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
         Status {
@@ -251,7 +258,7 @@ impl Manager {
             links,
             config: data.config_status(),
             key: data.key_status(),
-            peers: Vec::new(),
+            peers: peers.map_or_else(Vec::new, |p| p.statuses()),
             degraded,
             last_event: self.hub.latest(),
         }
