@@ -16,6 +16,7 @@
 //! F3  driver/   mod (the traits)  corosync/{model,parse,render,validate,authkey: pure;
 //!               store: take-over and drift; process, output, exit, shm; service: the monitor's half}
 //!               table (the only file that names all drivers)
+//!     peer/     the other nodes: compare, told, isolated: pure; watch (the thread)
 //! F4  mgr/      state (pure state machine)  monitor (the thread)  publish (events)  mod (ClusMgr)
 //! F5  service/  dispatch  local and its connections
 //! F6  daemon/   flags, start and stop order        ctl/  the client: commands, output
@@ -23,7 +24,7 @@
 //!
 //! # Threads
 //!
-//! main (signals), `cm-log`, `cm-events`, `cm-local`, `cm-monitor`, `cm-conn-N` (at most 64), and for
+//! main (signals), `cm-log`, `cm-events`, `cm-local`, `cm-peers`, `cm-monitor`, `cm-conn-N` (at most 64), and for
 //! the time of a SIGHUP, or of a change that an earlier clusmgr left unfinished, `cm-change`. They are
 //! joined in the reverse order of their start, the monitor first, since it is what ends corosync.
 //! Only `cm-monitor` spawns, signals and reaps corosync. `cm-events` numbers and journals events, so
@@ -51,6 +52,7 @@ pub mod paths;
 pub mod peer;
 pub mod persist;
 pub mod policy;
+pub mod remote;
 pub mod service;
 pub mod sys;
 pub mod types;

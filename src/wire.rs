@@ -25,8 +25,6 @@ use serde_json::Value;
 
 /// Version of the protocol; the first reply of a connection carries it as `proto`.
 pub const PROTO: u32 = 1;
-/// The port of the remote service, where none is given.
-pub const PORT: u16 = 5407;
 /// Version of the status object (`schema`).
 pub const STATUS_SCHEMA: u32 = 1;
 /// Longest line in either direction, in bytes, newline included.

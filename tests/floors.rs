@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("persist", 2),
     ("verdict", 2),
     ("noise", 2),
+    ("remote", 2),
     ("driver", 3),
     ("peer", 3),
     ("mgr", 4),

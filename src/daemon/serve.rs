@@ -55,6 +55,7 @@ impl Daemon {
                 log::error!("thread cm-monitor does not end and is left behind");
             }
         }
+        self.manager.end_peers();
         data.end_watch();
         if let Some(watch) = self.watch {
             // corosync's libraries have no time-out: one that is stopped, and left so, holds the thread.

@@ -6,19 +6,18 @@
 
 pub mod change;
 pub mod corosync;
-pub mod remote;
 pub mod table;
 
 use crate::error::{Error, Result};
 use crate::event::{EventSink, EvtQueue, Note};
 use crate::paths::CorosyncPaths;
+use crate::remote::{RemoteSource, RemoteView};
 use crate::sys::wake::Waker;
 use crate::types::{Mono, NodeId, Pid};
 use crate::wire::{
     CheckReport, ClusterStatus, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus,
     LastExit, LinkStatus,
 };
-use remote::RemoteView;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -256,6 +255,16 @@ pub trait DriverData: change::Changes + Send + Sync {
     /// # Errors
     /// When there is none, or it cannot be used.
     fn key_fingerprint(&self) -> Result<String>;
+}
+
+impl RemoteSource for Arc<dyn DriverData> {
+    fn remote(&self) -> Arc<RemoteView> {
+        self.as_ref().remote()
+    }
+
+    fn watch_remote(&self, waker: &Arc<Waker>) {
+        self.as_ref().watch_remote(waker);
+    }
 }
 
 /// A sink that fills a driver's internal queue and wakes the monitor.

@@ -1,15 +1,25 @@
-//! The client of the other nodes' remote services: asks one of them, or all, whatever corosync does.
+//! The other nodes' clusmgr: asks one of them, or all, whatever corosync does; and how this node compares
+//! with them.
 
+mod ask;
+pub mod compare;
 mod connect;
+mod differs;
+pub mod isolated;
+mod items;
 mod link;
+mod report;
 mod resolve;
+mod told;
 mod trouble;
+pub mod watch;
 
+pub use differs::What;
 pub use link::Link;
 pub use resolve::Resolver;
 pub use trouble::Trouble;
 
-use crate::driver::remote::{RemoteNode, RemoteSource, RemoteView};
+use crate::remote::{RemoteNode, RemoteSource, RemoteView};
 use crate::noise::Psk;
 use crate::wire::{Answer, NodeAnswer, Request, Unreachable, WireError};
 use parking_lot::{Condvar, Mutex};
@@ -58,6 +68,9 @@ impl fmt::Debug for Peers {
 
 /// An answer, and the address that gave it.
 pub type Answered = Result<(Answer, SocketAddr), Trouble>;
+
+/// A node, what it said, and how long that took.
+pub type OfNode = (RemoteNode, Answered, Duration);
 
 /// A place among the requests under way, until it is dropped.
 #[derive(Debug)]
@@ -139,11 +152,17 @@ impl Peers {
 
     /// Asks every other node at the same time; the whole takes `limit` at most. In order of the nodelist.
     #[must_use]
-    pub fn ask_all(
+    pub fn ask_all(&self, request: &Request, limit: Duration) -> Vec<OfNode> {
+        self.each(limit, |node, rest| self.ask(node, request, rest))
+    }
+
+    /// Does `one` for every other node at the same time, and gives it the time that is left for an answer
+    /// once there is a connection.
+    fn each(
         &self,
-        request: &Request,
         limit: Duration,
-    ) -> Vec<(RemoteNode, Answered, Duration)> {
+        one: impl Fn(&RemoteNode, Duration) -> Answered + Sync,
+    ) -> Vec<OfNode> {
         let view = self.view();
         let others = view.nodes.iter().enumerate();
         let others: Vec<&RemoteNode> = others
@@ -154,9 +173,9 @@ impl Peers {
         let rest = limit
             .saturating_sub(CONNECT)
             .max(Duration::from_millis(100));
-        let one = |node: &RemoteNode| {
+        let timed = |node: &RemoteNode| {
             let began = Instant::now();
-            let answered = self.ask(node, request, rest);
+            let answered = one(node, rest);
             (node.clone(), answered, began.elapsed())
         };
         thread::scope(|scope| {
@@ -164,7 +183,9 @@ impl Peers {
                 .iter()
                 .map(|node| {
                     let thread = thread::Builder::new().name("cm-ask".into());
-                    let begun = thread.stack_size(STACK).spawn_scoped(scope, || one(node));
+                    let begun = thread
+                        .stack_size(STACK)
+                        .spawn_scoped(scope, || timed(node));
                     (*node, begun)
                 })
                 .collect();

@@ -2,7 +2,7 @@
 
 use super::Manager;
 use super::dispatch::{Caller, MAX_WAIT, dispatch, refuse};
-use crate::driver::remote::RemoteNode;
+use crate::remote::RemoteNode;
 use crate::error::{Error, Kind, Result};
 use crate::peer::{Link, Peers, Turn, node_answer};
 use crate::wire::{AllReply, Answer, Change, NodeAnswer, Request, RequestLine};

@@ -125,7 +125,8 @@ pub struct PeerStatus {
     pub sha256: Option<String>,
     /// As it said then.
     pub fingerprint: Option<String>,
-    /// What of it is not as here: `config-version`, `config`, `key`.
+    /// What of it is not as here: `config-version`, `config`, `key`; or `identity`, where another node
+    /// answered in its place.
     pub differs: Vec<String>,
 }
 

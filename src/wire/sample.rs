@@ -108,6 +108,23 @@ impl Status {
         self
     }
 
+    /// A peer as its clusmgr answered; it differs in these.
+    pub(crate) fn peer(mut self, id: u32, differs: &[&str]) -> Status {
+        let has = |what: &str| differs.contains(&what);
+        self.peers.push(PeerStatus {
+            name: format!("n{id}"),
+            nodeid: Some(NodeId(id)),
+            unreachable: None,
+            address: Some(format!("10.0.0.{id}:5407")),
+            seen: Some(WallMs(NOW - 3000)),
+            config_version: Some(ConfigVersion(if has("config-version") { 9 } else { 7 })),
+            sha256: Some(if has("config") { "ee" } else { "01" }.repeat(32)),
+            fingerprint: Some(if has("key") { "ee99" } else { "ab12cd34" }.to_owned()),
+            differs: differs.iter().map(|&d| d.to_owned()).collect(),
+        });
+        self
+    }
+
     /// It does not run alone for nothing.
     pub(crate) fn standalone(mut self, reason: Reason) -> Status {
         self.mode = Mode::Standalone;

@@ -31,7 +31,7 @@ pub mod validate;
 pub mod value;
 mod watch;
 
-use super::remote::RemoteView;
+use crate::remote::RemoteView;
 use super::{Driver, DriverData, Params, QueueSink, Watcher};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{EventSink, EvtQueue, Kind, Note, Severity};

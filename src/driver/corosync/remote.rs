@@ -11,7 +11,7 @@ use super::model::Config;
 use super::nodes::Node;
 use super::store::S01;
 use super::{CorosyncSys, parse};
-use crate::driver::remote::{RemoteNode, RemoteView};
+use crate::remote::{RemoteNode, RemoteView};
 use crate::noise::Psk;
 use crate::sys::file::FileId;
 use crate::sys::host;

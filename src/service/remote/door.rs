@@ -2,14 +2,15 @@
 
 use super::super::Manager;
 use super::super::dispatch::Caller;
-use super::listen::Listen;
+use super::listen::addresses;
 use super::member::{Member, Slot};
 use super::places::Admission;
 use super::refusals::Refusals;
 use super::stranger::{Step, Stranger, Why};
 use super::{STACK, Shared};
-use crate::driver::remote::{RemoteSource, RemoteView};
+use crate::remote::{RemoteSource, RemoteView};
 use crate::error::Error;
+use crate::listen::Listen;
 use crate::noise::{Channel, Psk, Refusal};
 use crate::peer::Resolver;
 use crate::sys::ready::{Want, wait, wait_each};
@@ -109,7 +110,7 @@ impl Door {
             }
         }
         self.view = view;
-        let wanted = self.listen.addresses(&self.view, &self.resolver);
+        let wanted = addresses(&self.listen, &self.view, &self.resolver);
         self.listeners.retain(|(a, _)| wanted.contains(a));
         let mut failed = Vec::new();
         for address in &wanted {

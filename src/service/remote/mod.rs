@@ -11,11 +11,12 @@ mod places;
 mod refusals;
 mod stranger;
 
-pub use listen::Listen;
+pub use listen::port;
 
 use super::Manager;
-use crate::driver::remote::RemoteSource;
+use crate::remote::RemoteSource;
 use crate::error::{Error, Result};
+use crate::listen::Listen;
 use crate::mgr::ServiceHandle;
 use crate::sys::wake::Waker;
 use door::Door;

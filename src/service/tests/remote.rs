@@ -1,10 +1,11 @@
 //! The remote service over real TCP on loopback, and the client of it.
 
 use super::*;
-use crate::driver::remote::{RemoteNode, RemoteSource, RemoteView};
+use crate::remote::{RemoteNode, RemoteSource, RemoteView};
 use crate::noise::Psk;
 use crate::peer::{Peers, Trouble};
-use crate::service::remote::{Limits as RemoteLimits, Listen, RemoteService};
+use crate::listen::Listen;
+use crate::service::remote::{Limits as RemoteLimits, RemoteService};
 use crate::sys::wake::Waker;
 use crate::types::NodeId;
 use crate::wire::Unreachable;

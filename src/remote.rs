@@ -1,6 +1,5 @@
 //! What the remote service, and the client of the other nodes, need of the cluster's configuration.
 
-use super::DriverData;
 use crate::noise::Psk;
 use crate::sys::wake::Waker;
 use crate::types::NodeId;
@@ -12,16 +11,6 @@ pub trait RemoteSource: Send + Sync {
     fn remote(&self) -> Arc<RemoteView>;
     /// Wakes somebody, as long as he is there, whenever it has become another one.
     fn watch_remote(&self, waker: &Arc<Waker>);
-}
-
-impl RemoteSource for Arc<dyn DriverData> {
-    fn remote(&self) -> Arc<RemoteView> {
-        self.as_ref().remote()
-    }
-
-    fn watch_remote(&self, waker: &Arc<Waker>) {
-        self.as_ref().watch_remote(waker);
-    }
 }
 
 /// A snapshot; another one, with a greater generation, when something of it changes.
