@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! src/bin/*.rs  one call each
-//! F0  error  types  paths  log
+//! F0  error  types  paths  listen  log
 //! F1  sys/      all unsafe code and all OS calls: alloc procfs spawn pidfd signal daemon pidfile file
 //!               sock …; corosync/: the typed client of its libraries
 //! F2  event  policy  wire  journal  persist    queues, restart policy, protocol; files of our own
@@ -43,6 +43,7 @@ pub mod driver;
 pub mod error;
 pub mod event;
 pub mod journal;
+pub mod listen;
 pub mod log;
 pub mod mgr;
 pub mod noise;

@@ -9,6 +9,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("error", 0),
     ("types", 0),
     ("paths", 0),
+    ("listen", 0),
     ("log", 0),
     ("sys", 1),
     ("event", 2),

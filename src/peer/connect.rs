@@ -14,11 +14,16 @@ use std::time::{Duration, Instant};
 /// How long the first address, the one that answered last, is alone.
 const HEAD_START: Duration = Duration::from_millis(20);
 
+/// How soon an address is tried again that has no room just now, or hung up.
+const AGAIN: Duration = Duration::from_millis(25);
+
 /// One address on its way.
 #[derive(Debug)]
 struct Attempt {
     address: SocketAddr,
     stage: Stage,
+    /// What an earlier try came to.
+    before: Option<Trouble>,
 }
 
 #[derive(Debug)]
@@ -53,6 +58,7 @@ pub(super) fn connect(
         .map(|(n, address)| Attempt {
             address: *address,
             stage: Stage::Later(if n == 0 { began } else { began + HEAD_START }),
+            before: None,
         })
         .collect();
     loop {
@@ -62,20 +68,25 @@ pub(super) fn connect(
                 return Ok(link);
             }
         }
-        // With nobody left to wait for, who is to come later comes now.
-        if !all.iter().any(Attempt::under_way) {
-            let Some(next) = all.iter_mut().find(|a| matches!(a.stage, Stage::Later(_))) else {
-                return Err(most_telling(all));
-            };
-            next.stage = Stage::Later(now);
-            continue;
+        if all.iter().all(Attempt::has_failed) {
+            return Err(most_telling(all));
         }
         if now >= deadline {
             let limit = deadline.duration_since(began).as_secs_f32();
-            for attempt in all.iter_mut().filter(|a| a.under_way()) {
-                attempt.stage = Stage::Failed(Trouble::timed_out(limit));
+            for attempt in all.iter_mut().filter(|a| !a.has_failed()) {
+                let trouble = attempt.before.take();
+                let trouble = trouble.unwrap_or_else(|| Trouble::timed_out(limit));
+                attempt.stage = Stage::Failed(trouble);
             }
             return Err(most_telling(all));
+        }
+        // With nobody under way, who has his first try yet to come has it now.
+        if !all.iter().any(Attempt::under_way) {
+            let first = |a: &&mut Attempt| matches!(a.stage, Stage::Later(_)) && a.before.is_none();
+            if let Some(next) = all.iter_mut().find(first) {
+                next.stage = Stage::Later(now);
+                continue;
+            }
         }
         let later = all.iter().filter_map(|a| match a.stage {
             Stage::Later(at) => Some(at),
@@ -99,6 +110,21 @@ fn most_telling(all: Vec<Attempt>) -> Trouble {
 }
 
 impl Attempt {
+    fn has_failed(&self) -> bool {
+        matches!(self.stage, Stage::Failed(_))
+    }
+
+    /// Failed, or to be tried again: who has no room for a member in a flood of strangers has some in a
+    /// moment.
+    fn fail(&mut self, trouble: Trouble, now: Instant) {
+        self.stage = if trouble.why == Unreachable::Busy {
+            self.before = Some(trouble);
+            Stage::Later(now + AGAIN)
+        } else {
+            Stage::Failed(trouble)
+        };
+    }
+
     fn under_way(&self) -> bool {
         matches!(self.stage, Stage::Connecting(_) | Stage::Shaking(..))
     }
@@ -150,7 +176,10 @@ impl Attempt {
                     return None;
                 }
             };
-            self.stage = next.unwrap_or_else(Stage::Failed);
+            match next {
+                Ok(stage) => self.stage = stage,
+                Err(trouble) => self.fail(trouble, now),
+            }
         }
     }
 }

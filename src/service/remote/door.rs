@@ -183,12 +183,21 @@ impl Door {
             return;
         }
         let _ = stream.set_nodelay(true);
+        // Who has shown his key meanwhile makes no room.
+        for n in (0..self.strangers.len()).rev() {
+            if self.strangers[n].ip == ip {
+                self.step(n, now);
+            }
+        }
         let deadline = now + self.shared.limits.handshake;
         match self.shared.admit(ip) {
             Admission::Free(id) => self.come(Stranger::new(id, ip, stream, deadline)),
             Admission::Instead(id, victim) => {
-                self.strangers.retain(|s| s.id != victim);
-                self.shared.leave(victim);
+                if let Some(n) = self.strangers.iter().position(|s| s.id == victim) {
+                    // A member that came in a flood tries again.
+                    self.strangers[n].refuse(Refusal::Busy);
+                    self.go(n);
+                }
                 self.come(Stranger::new(id, ip, stream, deadline));
             }
             Admission::Full => {

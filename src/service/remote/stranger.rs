@@ -123,9 +123,11 @@ impl Stranger {
         }
     }
 
-    /// Says so, and that is all.
+    /// Says so, unless it has said something else already, and that is all.
     pub(super) fn refuse(&self, why: Refusal) -> Step {
-        let _ = (&self.stream).write(&refusal(why));
+        if matches!(self.stage, Stage::First(..)) {
+            let _ = (&self.stream).write(&refusal(why));
+        }
         // What he has sent besides would make the kernel throw away what we have said.
         let _ = (&self.stream).read(&mut [0; 4096]);
         Step::Gone(Why::Refused(why))

@@ -31,6 +31,8 @@ const RETRY_FOR: Duration = Duration::from_secs(10);
 const RETRY_LATER: Duration = Duration::from_secs(10);
 /// Round trips and packet sizes are read so often.
 const MEASURE_EVERY: Duration = Duration::from_secs(30);
+/// What still arrives on links that are down is looked at so often.
+const HEAR_EVERY: Duration = Duration::from_millis(500);
 /// Changes of the configuration come in bursts.
 const SETTLE: Duration = Duration::from_millis(100);
 /// The first state may take so long to come.
@@ -56,6 +58,8 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) delivery: Delivery,
     pub(super) reloads: Reloads,
     pub(super) times: (Duration, Duration),
+    /// Between two pings on a link.
+    ping: Duration,
     retry_at: Mono,
     /// Since when there is no connection.
     alone: Mono,
@@ -63,6 +67,7 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) late_at: Mono,
     pub(super) sent: Option<(u64, bool)>,
     measure_at: Mono,
+    hear_at: Mono,
     config_at: Option<Mono>,
     pub(super) pause: Option<u64>,
     pub(super) pause_at: Mono,
@@ -89,12 +94,14 @@ impl Watching {
             delivery: Delivery::default(),
             reloads: Reloads::default(),
             times: (Duration::from_secs(3), Duration::from_millis(3600)),
+            ping: Duration::ZERO,
             retry_at: zero,
             alone: zero,
             send_at: zero,
             late_at: zero,
             sent: None,
             measure_at: zero,
+            hear_at: zero,
             config_at: None,
             pause: None,
             pause_at: zero,
@@ -135,6 +142,7 @@ impl Watching {
         let dues = [
             Some(probe),
             Some(self.measure_at),
+            self.links.listens().then_some(self.hear_at),
             self.links.due(),
             self.reloads.due(),
             self.config_at,
@@ -358,6 +366,7 @@ impl Watching {
         self.members.names = self.parts.nodes.clone();
         self.links.names = self.parts.nodes.clone();
         self.times = client.times()?;
+        self.ping = client.ping_interval()?;
         let running = client.running()?;
         self.sys.show_running(running);
         Ok(())
@@ -443,6 +452,20 @@ impl Watching {
         for id in measure {
             let (mtu, latency) = self.sys.watch.beat.call(|| client.measure(id))?;
             self.links.measured(id, mtu, latency);
+        }
+        self.hear(client, now)
+    }
+
+    /// Which of the links that are down are so in one direction only.
+    fn hear(&mut self, client: &Client, now: Mono) -> CsResult<()> {
+        if now < self.hear_at {
+            return Ok(());
+        }
+        for id in self.links.unconnected() {
+            self.hear_at = now.plus(HEAR_EVERY);
+            if let Some(packets) = self.sys.watch.beat.call(|| client.arrived(id))? {
+                self.links.arrived(id, packets, now, self.ping);
+            }
         }
         Ok(())
     }
