@@ -66,7 +66,16 @@ fn said(nodes: &[Node<Status>]) -> (Vec<(&'static str, Vec<u8>)>, String) {
 #[test]
 fn every_single_fault_is_called_by_its_name() {
     type Change = fn(&mut Vec<Node<Status>>);
-    let table: [(&str, u32, Change, &str, &[u8], &str); 19] = [
+    // What is done to a cluster of so many nodes; code, links and words of the one fault.
+    type Case = (
+        &'static str,
+        u32,
+        Change,
+        &'static str,
+        &'static [u8],
+        &'static str,
+    );
+    let table: [Case; 19] = [
         (
             "pair",
             4,
