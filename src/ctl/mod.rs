@@ -112,7 +112,8 @@ fn connect(cli: &Cli) -> Result<Client> {
 fn said(cli: &Cli, e: &Fail) -> String {
     let text = e.to_string();
     match (&cli.node, e) {
-        (Some(node), Fail::Told(_)) if !text.contains(node.as_str()) => {
+        // What cannot be reached, or is not known, is named by the daemon.
+        (Some(node), Fail::Told(_)) if !text.contains(&label(node)) => {
             format!("{}: {text}", label(node))
         }
         _ => text,

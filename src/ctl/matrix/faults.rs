@@ -50,7 +50,10 @@ pub(super) fn faults(matrix: &Matrix) -> Vec<Fault> {
                 let by = seen(n);
                 if !by.is_empty() {
                     inside.push(n);
-                    later.push(words::clusmgr_silent(matrix, n, *reason, why, &by));
+                    later.push(match cut_from_here(matrix, n, *reason) {
+                        Some(here) => words::cut_from_here(matrix, n, here, &by),
+                        None => words::clusmgr_silent(matrix, n, *reason, why, &by),
+                    });
                 } else {
                     match gone.iter_mut().find(|(r, _)| r == reason) {
                         // What is said of those is the same.
@@ -68,6 +71,15 @@ pub(super) fn faults(matrix: &Matrix) -> Vec<Fault> {
     found.extend(later);
     found.extend(by_link(matrix, &inside, Look::Flapping));
     found
+}
+
+/// This node, if the links explain why it had no answer from another one: none of its own to it works.
+fn cut_from_here(matrix: &Matrix, node: usize, reason: Option<Unreachable>) -> Option<usize> {
+    let here = matrix.nodes.iter().position(|n| n.local)?;
+    let works = |cell| matches!(cell, Cell::Connected | Cell::Flapping);
+    let none = !matrix.grids.iter().any(|g| works(g.cells[here][node]));
+    let told = matrix.nodes[here].voice == Voice::Tells;
+    (told && none && reason == Some(Unreachable::TimedOut)).then_some(here)
 }
 
 /// What is wrong on links; the same on several links is one fault.

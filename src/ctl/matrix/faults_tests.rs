@@ -66,7 +66,16 @@ fn said(nodes: &[Node<Status>]) -> (Vec<(&'static str, Vec<u8>)>, String) {
 #[test]
 fn every_single_fault_is_called_by_its_name() {
     type Change = fn(&mut Vec<Node<Status>>);
-    let table: [(&str, u32, Change, &str, &[u8], &str); 19] = [
+    // What is done to a cluster of so many nodes; code, links and words of the one fault.
+    type Case = (
+        &'static str,
+        u32,
+        Change,
+        &'static str,
+        &'static [u8],
+        &'static str,
+    );
+    let table: [Case; 19] = [
         (
             "pair",
             4,
@@ -304,6 +313,34 @@ fn the_other_half_of_a_split_does_not_answer_and_is_told_as_one() {
 }
 
 #[test]
+fn a_node_that_is_cut_off_from_this_one_alone_is_no_matter_of_its_clusmgr() {
+    for one_way in [false, true] {
+        let mut nodes = cluster(4, 2);
+        for number in [0, 1] {
+            cut(&mut nodes, 1, 2, number);
+            if one_way {
+                link(&mut nodes[0], 2, number).unwrap().heard = Some(true);
+            }
+        }
+        silent(&mut nodes[1], Unreachable::TimedOut);
+        let (codes, text) = said(&nodes);
+        let pair = if one_way { "one-way" } else { "pair" };
+        assert_eq!(
+            codes,
+            [(pair, vec![0, 1]), ("cut-from-here", vec![])],
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "n2 cannot be asked from here, but n3 and n4 hear its corosync; look at what is \
+                 between n1 and n2, not at clusmgr; n3 can be asked what n2 says"
+            ),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_node_that_is_alone_looks_at_itself_first() {
     let mut nodes = cluster(3, 2);
     for n in [2, 3] {
@@ -363,9 +400,12 @@ fn a_corosync_that_runs_and_tells_of_no_links_is_no_matter_of_the_network() {
     nodes[1].said.as_mut().unwrap().links.clear();
     let (codes, text) = said(&nodes);
     assert_eq!(codes, [("not-running", vec![])], "{text}");
-    // A member that has left is no other thing than its links.
+    // Its links are down, and the other has not noticed yet.
     let mut nodes = cluster(3, 1);
     let status = nodes[0].said.as_ref().unwrap().clone();
     nodes[0].said = Ok(status.without(3, MemberState::Left));
+    assert_eq!(said(&nodes).0, [("changing", vec![0])]);
+    let status = nodes[2].said.as_ref().unwrap().clone();
+    nodes[2].said = Ok(status.without(1, MemberState::Left));
     assert_eq!(said(&nodes).0, [("pair", vec![0])]);
 }

@@ -1,6 +1,6 @@
 //! The sentences about faults of links, and what to look at.
 
-use super::cells::Matrix;
+use super::cells::{Cell, Matrix, Voice};
 use super::faults::Fault;
 use super::shapes::{Look, Shape};
 use crate::ctl::all::list;
@@ -68,6 +68,32 @@ pub(super) fn clusmgr_silent(
             list(&by)
         ),
         look,
+    )
+}
+
+/// A node that does not answer because the links to it from this node do not work, while others hear it.
+pub(super) fn cut_from_here(matrix: &Matrix, node: usize, here: usize, by: &[usize]) -> Fault {
+    let (name, here) = (&matrix.nodes[node].name, &matrix.nodes[here].name);
+    let others: Vec<String> = names(matrix, by);
+    let others: Vec<&String> = others.iter().filter(|n| *n != here).collect();
+    let (text, elsewhere) = match others.first() {
+        None => (format!("{name} cannot be asked from here"), String::new()),
+        Some(first) => {
+            let verb = if others.len() == 1 { "hears" } else { "hear" };
+            (
+                format!(
+                    "{name} cannot be asked from here, but {} {verb} its corosync",
+                    list(&others)
+                ),
+                format!("; {first} can be asked what {name} says"),
+            )
+        }
+    };
+    fault(
+        "cut-from-here",
+        vec![name.clone(), here.clone()],
+        text,
+        format!("look at what is between {here} and {name}, not at clusmgr{elsewhere}"),
     )
 }
 
@@ -156,6 +182,15 @@ pub(super) fn on_links(
         fault.groups = groups.iter().map(|g| names(matrix, g)).collect();
     }
     fault
+}
+
+/// Whether one of two nodes is connected to the other and that one is not, on each of these links: knet
+/// needs both directions for either, so that this does not last.
+fn disagree(matrix: &Matrix, a: usize, b: usize, links: &[u8]) -> bool {
+    let mut grids = matrix.grids.iter().filter(|g| links.contains(&g.link));
+    grids.all(|g| (g.cells[a][b] == Cell::Connected) != (g.cells[b][a] == Cell::Connected))
+        && matrix.nodes[a].voice == Voice::Tells
+        && matrix.nodes[b].voice == Voice::Tells
 }
 
 fn broken(matrix: &Matrix, shape: &Shape, links: &[u8], every: bool) -> Fault {
@@ -248,6 +283,16 @@ fn broken(matrix: &Matrix, shape: &Shape, links: &[u8], every: bool) -> Fault {
                 ),
             )
         }
+        Shape::Pair(a, b) if disagree(matrix, *a, *b, links) => fault(
+            "changing",
+            vec![name(a), name(b)],
+            format!(
+                "{} and {} do not say the same of each other {on}",
+                name(a),
+                name(b)
+            ),
+            "look again in a few seconds: one has not noticed yet what the other has".to_owned(),
+        ),
         Shape::Pair(a, b) => fault(
             "pair",
             vec![name(a), name(b)],

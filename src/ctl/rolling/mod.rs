@@ -49,7 +49,7 @@ pub(super) fn run(cli: &Cli, out: &Out, wait: Duration, dry_run: bool, json: boo
             let left: Vec<&str> = steps[n + 1..].iter().map(|s| s.node.as_str()).collect();
             if json {
                 let stopped = json!({"node": step.node, "cause": cause});
-                out.json(&report(&steps, &done, Some(stopped)))?;
+                out.json(&report(&steps, &done, &stopped))?;
             }
             complain(&last_words(step, &cause, &done, &left));
             return Ok(code);
@@ -59,7 +59,7 @@ pub(super) fn run(cli: &Cli, out: &Out, wait: Duration, dry_run: bool, json: boo
         done.push(&step.node);
     }
     if json {
-        out.json(&report(&steps, &done, None))?;
+        out.json(&report(&steps, &done, &Value::Null))?;
     }
     Ok(0)
 }
@@ -72,7 +72,7 @@ fn stopped(e: Fail) -> Option<String> {
     }
 }
 
-fn report(steps: &[Step], done: &[&str], stopped: Option<Value>) -> Value {
+fn report(steps: &[Step], done: &[&str], stopped: &Value) -> Value {
     json!({"steps": steps, "refused": [], "restarted": done, "stopped": stopped})
 }
 

@@ -85,7 +85,9 @@ fn unfit(node: &Node<Status>) -> Option<String> {
         Ok(status) => status,
     };
     if status.service.hold {
-        return Some(format!("{name} is held: clusmgrctl start ends that"));
+        return Some(format!(
+            "{name} is held: clusmgrctl start --node {name} ends that"
+        ));
     }
     if let Some(reason) = status.mode_reason {
         return Some(format!("{name} is STANDALONE, {}", reason.as_str()));
