@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use clusmgr::driver::change::{Changes, Needs, Prepared, Request, Text, Unfinished, What};
-use clusmgr::remote::{RemoteNode, RemoteView};
 use clusmgr::driver::table::find_in;
 use clusmgr::driver::{
     Check, Driver, DriverData, DriverOps, Ended, Hang, How, Params, Run, Service, StartError,
@@ -21,6 +20,7 @@ use clusmgr::paths::{CorosyncPaths, LAYOUTS};
 use clusmgr::peer::compare::{Asked, Peer};
 use clusmgr::peer::watch::Ask;
 use clusmgr::policy::Policy;
+use clusmgr::remote::{RemoteNode, RemoteView};
 use clusmgr::sys::clock;
 use clusmgr::sys::wake::Waker;
 use clusmgr::types::{ConfigVersion, Mono, NodeId, Pid, WallMs};

@@ -6,17 +6,17 @@ use super::locks::Locks;
 use super::reload::Reload;
 use super::serve::Daemon;
 use super::supervisor;
-use crate::remote::RemoteSource;
 use crate::driver::{DriverOps, Params, Watcher, table};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Hub, Kind, Note, Severity};
 use crate::journal::Journal;
+use crate::listen::Listen;
 use crate::log as cm_log;
 use crate::mgr::monitor::Monitor;
 use crate::mgr::state::Hold;
 use crate::mgr::{self, Kept, Manager, publish};
-use crate::listen::Listen;
 use crate::peer::Peers;
+use crate::remote::RemoteSource;
 use crate::service::local::LocalService;
 use crate::service::remote::{self, RemoteService};
 use crate::sys::daemon::{self, ReadyPipe};
@@ -270,7 +270,11 @@ fn begin_threads(
     mgr::set_global(Arc::clone(&manager))?;
     let listen = flags.listen.clone();
     let source: Arc<dyn RemoteSource> = Arc::new(Arc::clone(&driver.data));
-    let peers = Peers::new(Arc::clone(&source), flags.node.clone(), remote::port(&listen));
+    let peers = Peers::new(
+        Arc::clone(&source),
+        flags.node.clone(),
+        remote::port(&listen),
+    );
     let peers = Arc::new(peers);
     manager.set_peers(Arc::clone(&peers));
     let listener = sock::bind_local(&flags.socket, Some(group))?;

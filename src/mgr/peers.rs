@@ -74,6 +74,8 @@ impl Manager {
     pub(super) fn can_ask(&self) -> Option<&Arc<PeerWatch>> {
         let view = self.driver_data().remote();
         let others = view.nodes.len() > usize::from(view.local.is_some());
-        self.peer_watch.get().filter(|_| others && view.psk.is_some())
+        self.peer_watch
+            .get()
+            .filter(|_| others && view.psk.is_some())
     }
 }

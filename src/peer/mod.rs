@@ -19,8 +19,8 @@ pub use link::Link;
 pub use resolve::Resolver;
 pub use trouble::Trouble;
 
-use crate::remote::{RemoteNode, RemoteSource, RemoteView};
 use crate::noise::Psk;
+use crate::remote::{RemoteNode, RemoteSource, RemoteView};
 use crate::wire::{Answer, NodeAnswer, Request, Unreachable, WireError};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -183,9 +183,7 @@ impl Peers {
                 .iter()
                 .map(|node| {
                     let thread = thread::Builder::new().name("cm-ask".into());
-                    let begun = thread
-                        .stack_size(STACK)
-                        .spawn_scoped(scope, || timed(node));
+                    let begun = thread.stack_size(STACK).spawn_scoped(scope, || timed(node));
                     (*node, begun)
                 })
                 .collect();

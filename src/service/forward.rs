@@ -2,9 +2,9 @@
 
 use super::Manager;
 use super::dispatch::{Caller, MAX_WAIT, dispatch, refuse};
-use crate::remote::RemoteNode;
 use crate::error::{Error, Kind, Result};
 use crate::peer::{Link, Peers, Turn, node_answer};
+use crate::remote::RemoteNode;
 use crate::wire::{AllReply, Answer, Change, NodeAnswer, Request, RequestLine};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

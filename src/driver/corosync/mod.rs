@@ -31,10 +31,10 @@ pub mod validate;
 pub mod value;
 mod watch;
 
-use crate::remote::RemoteView;
 use super::{Driver, DriverData, Params, QueueSink, Watcher};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{EventSink, EvtQueue, Kind, Note, Severity};
+use crate::remote::RemoteView;
 use crate::sys::corosync::{Libraries, Missing, dirs_for};
 use crate::sys::file;
 use crate::sys::spawn::{SpawnError, Stage};

@@ -14,10 +14,10 @@ mod stranger;
 pub use listen::port;
 
 use super::Manager;
-use crate::remote::RemoteSource;
 use crate::error::{Error, Result};
 use crate::listen::Listen;
 use crate::mgr::ServiceHandle;
+use crate::remote::RemoteSource;
 use crate::sys::wake::Waker;
 use door::Door;
 use member::Slot;

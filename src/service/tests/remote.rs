@@ -1,10 +1,10 @@
 //! The remote service over real TCP on loopback, and the client of it.
 
 use super::*;
-use crate::remote::{RemoteNode, RemoteSource, RemoteView};
+use crate::listen::Listen;
 use crate::noise::Psk;
 use crate::peer::{Peers, Trouble};
-use crate::listen::Listen;
+use crate::remote::{RemoteNode, RemoteSource, RemoteView};
 use crate::service::remote::{Limits as RemoteLimits, RemoteService};
 use crate::sys::wake::Waker;
 use crate::types::NodeId;
