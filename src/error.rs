@@ -25,6 +25,8 @@ pub enum Kind {
     TimedOut,
     /// Another operation of the kind is under way, or a bound is reached. Exit code 1.
     Busy,
+    /// Another node's clusmgr cannot be asked. Exit code 1.
+    Unreachable,
 }
 
 impl Kind {
@@ -32,7 +34,7 @@ impl Kind {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Failed | Kind::TimedOut | Kind::Busy => 1,
+            Kind::Failed | Kind::TimedOut | Kind::Busy | Kind::Unreachable => 1,
             Kind::Usage => 2,
             Kind::Denied => 4,
             Kind::NotInstalled => 5,
@@ -53,6 +55,7 @@ impl Kind {
             Kind::NotRunning => "not-running",
             Kind::TimedOut => "timed-out",
             Kind::Busy => "busy",
+            Kind::Unreachable => "unreachable",
         }
     }
 
@@ -67,6 +70,7 @@ impl Kind {
             Kind::NotRunning,
             Kind::TimedOut,
             Kind::Busy,
+            Kind::Unreachable,
         ]
         .into_iter()
         .find(|k| k.wire_code() == code)
@@ -220,6 +224,7 @@ mod tests {
             Kind::NotRunning,
             Kind::TimedOut,
             Kind::Busy,
+            Kind::Unreachable,
         ] {
             assert_eq!(Kind::from_wire_code(k.wire_code()), k);
         }

@@ -128,6 +128,16 @@ kinds! {
     ReloadStuck = "reload.stuck",
     /// corosync was not scheduled for a while.
     SchedPause = "sched.pause",
+    /// Another node's configuration or key is not this node's.
+    PeerDiffers = "peer.differs",
+    /// They are the same again.
+    PeerAgrees = "peer.agrees",
+    /// Another node's clusmgr answers.
+    PeerReachable = "peer.reachable",
+    /// It does not, and why.
+    PeerUnreachable = "peer.unreachable",
+    /// A peer asked for a start, stop or restart here.
+    PeerAsked = "peer.asked",
     /// A reason to call the node degraded appeared.
     Degraded = "degraded",
     /// It went away.

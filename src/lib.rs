@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! src/bin/*.rs  one call each
-//! F0  error  types  paths  log
+//! F0  error  types  paths  listen  log
 //! F1  sys/      all unsafe code and all OS calls: alloc procfs spawn pidfd signal daemon pidfile file
 //!               sock …; corosync/: the typed client of its libraries
 //! F2  event  policy  wire  journal  persist    queues, restart policy, protocol; files of our own
@@ -16,6 +16,7 @@
 //! F3  driver/   mod (the traits)  corosync/{model,parse,render,validate,authkey: pure;
 //!               store: take-over and drift; process, output, exit, shm; service: the monitor's half}
 //!               table (the only file that names all drivers)
+//!     peer/     the other nodes: compare, told, isolated: pure; watch (the thread)
 //! F4  mgr/      state (pure state machine)  monitor (the thread)  publish (events)  mod (ClusMgr)
 //! F5  service/  dispatch  local and its connections
 //! F6  daemon/   flags, start and stop order        ctl/  the client: commands, output
@@ -23,7 +24,8 @@
 //!
 //! # Threads
 //!
-//! main (signals), `cm-log`, `cm-events`, `cm-local`, `cm-monitor`, `cm-conn-N` (at most 64), and for
+//! main (signals), `cm-log`, `cm-events`, `cm-local`, `cm-remote`, `cm-peers`, `cm-monitor`, `cm-conn-N` (at most 64 of
+//! each service), and for
 //! the time of a SIGHUP, or of a change that an earlier clusmgr left unfinished, `cm-change`. `cm-resolve`
 //! asks the resolver for a change whose nodes have host names, and is left behind if that is silent. They are
 //! joined in the reverse order of their start, the monitor first, since it is what ends corosync.
@@ -44,11 +46,15 @@ pub mod driver;
 pub mod error;
 pub mod event;
 pub mod journal;
+pub mod listen;
 pub mod log;
 pub mod mgr;
+pub mod noise;
 pub mod paths;
+pub mod peer;
 pub mod persist;
 pub mod policy;
+pub mod remote;
 pub mod service;
 pub mod sys;
 pub mod types;

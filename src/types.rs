@@ -102,6 +102,13 @@ pub fn span(ms: u64) -> String {
     text
 }
 
+/// Whether a character of another's text could do something to a terminal, or turn the text around.
+#[must_use]
+pub fn harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,12 +3,15 @@
 //! A pure function over the [`Status`], so that it says the same wherever it is asked: on the node
 //! itself, or by another node that has its status.
 
+mod across;
 mod cluster;
+mod peers;
 mod remedy;
 mod service;
 #[cfg(test)]
 mod tests;
 
+pub use across::{UNREACHABLE, rank};
 pub use remedy::{REASONS, known, remedy};
 
 use crate::event::Severity;
@@ -52,10 +55,12 @@ const DOWN: &[&str] = &[
     "shm-full",
     "state-dir-full",
     "config-version-behind",
+    "peer-config",
     "hung",
     "crash-loop",
     "died",
     "key-drift",
+    "peer-key",
     "drift",
     "starting",
 ];
@@ -75,6 +80,8 @@ const UP: &[&str] = &[
     "sched-pause",
     "key-drift",
     "isolated",
+    "peer-key",
+    "peer-config",
     "connected-but-no-member",
     "not-quorate",
     "not-delivering",
@@ -91,6 +98,10 @@ const UP: &[&str] = &[
     "shm-full",
     "state-dir-full",
 ];
+
+/// The place of what differs between nodes, where it explains nothing that is wrong by now.
+const LATER_UP: &str = "config-version-behind";
+const LATER_DOWN: &str = "key-drift";
 
 /// Judges a status that was made just now.
 #[must_use]
@@ -109,6 +120,7 @@ pub fn judge_at(status: &Status, now: WallMs) -> Report {
     found.service();
     found.cluster();
     found.files();
+    found.peers();
     found.degraded();
     found.starting();
     found.report()
@@ -243,13 +255,25 @@ impl Findings<'_> {
             return Report::of(self.healthy());
         }
         let order = if self.running() { UP } else { DOWN };
+        // What differs between nodes is a cause of what else is wrong, or will be one at the next start.
+        let (later, last) = (
+            if self.running() { LATER_UP } else { LATER_DOWN },
+            order.len(),
+        );
+        let of_peers = ["peer-key", "peer-config"];
+        let unrelated = of_peers.map(|code| self.has(code) && !self.explains(code));
         // A full /dev/shm hurts a corosync that runs in this alone: it serves no new client.
         let cause = self.has("no-answer").then_some("shm-full");
         let place = |v: &Verdict| {
             let is_cause = cause == Some(v.code.as_str());
             let code = if is_cause { "no-answer" } else { &v.code };
-            let listed = order.iter().position(|listed| *listed == code);
-            (listed.unwrap_or(order.len()), !is_cause)
+            let listed = |code: &str| order.iter().position(|c| *c == code).unwrap_or(last);
+            let at = listed(code);
+            let of_peer = of_peers.iter().position(|code| *code == v.code);
+            match of_peer.is_some_and(|n| unrelated[n]) {
+                true => (at.max(listed(later)), true),
+                false => (at, !is_cause),
+            }
         };
         self.verdicts.sort_by_key(place);
         Report {

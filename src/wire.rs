@@ -5,6 +5,7 @@
 mod cluster;
 mod config;
 mod page;
+mod peer;
 mod request;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -13,7 +14,8 @@ mod text;
 pub use cluster::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
 pub use config::{ChangeReport, CheckReport, DiffReport, HistoryEntry, HistoryPage, WireFinding};
 pub use page::{EventsPage, lagged_line};
-pub use request::Request;
+pub use peer::{AllReply, Hello, NodeAnswer, PeerReport, PeerStatus, Unreachable};
+pub use request::{Change, Request};
 pub use text::ConfText;
 
 use crate::error::{Error, Kind};
@@ -36,9 +38,30 @@ pub struct RequestLine {
     /// Chosen by the client, given back in the reply; 0 if left out.
     #[serde(default)]
     pub id: u64,
+    /// The node that is asked, by its name or nodeid: this node's daemon asks it, and hands its answer
+    /// on. Left out: this node. Only over the local service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Every configured node is asked: the answer is an [`AllReply`]. Only over the local service, and
+    /// only where nothing is changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
     /// What is asked.
     #[serde(flatten)]
     pub request: Request,
+}
+
+impl RequestLine {
+    /// A request to the node that it is sent to.
+    #[must_use]
+    pub fn new(id: u64, request: Request) -> RequestLine {
+        RequestLine {
+            id,
+            node: None,
+            all: false,
+            request,
+        }
+    }
 }
 
 /// A reply line: `{"id":1,"ok":…}` or `{"id":1,"err":{"code":…,"message":…}}`.
@@ -196,6 +219,9 @@ pub struct Status {
     pub config: ConfigStatus,
     /// The key.
     pub key: KeyStatus,
+    /// The other configured nodes, as their clusmgr answered this one's; in order of the nodelist.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// What is not as it should be, though it works.
     pub degraded: Vec<DegradedItem>,
     /// The number of the newest event.
@@ -300,13 +326,7 @@ mod tests {
     #[test]
     fn requests_and_replies_look_as_the_readme_says() {
         let r: RequestLine = serde_json::from_str(r#"{"id":1,"req":"status"}"#).unwrap();
-        assert_eq!(
-            r,
-            RequestLine {
-                id: 1,
-                request: Request::Status
-            }
-        );
+        assert_eq!(r, RequestLine::new(1, Request::Status));
         let r: RequestLine = serde_json::from_str(r#"{"req":"events","since":5}"#).unwrap();
         assert_eq!(
             r.request,

@@ -15,14 +15,18 @@ use clusmgr::mgr::monitor::Monitor;
 use clusmgr::mgr::state::Hold;
 use clusmgr::mgr::state::Input;
 use clusmgr::mgr::{Command, Kept, Manager, publish};
+use clusmgr::noise::Psk;
 use clusmgr::paths::{CorosyncPaths, LAYOUTS};
+use clusmgr::peer::compare::{Asked, Peer};
+use clusmgr::peer::watch::Ask;
 use clusmgr::policy::Policy;
+use clusmgr::remote::{RemoteNode, RemoteView};
 use clusmgr::sys::clock;
 use clusmgr::sys::wake::Waker;
 use clusmgr::types::{ConfigVersion, Mono, NodeId, Pid, WallMs};
 use clusmgr::wire::{
     CheckReport, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus, LastExit, Mode,
-    Reason, ServiceState, Status,
+    PeerReport, Reason, ServiceState, Status, Unreachable,
 };
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -43,6 +47,10 @@ struct Script {
     eager: bool,
     /// Each start has another pid.
     new_pids: bool,
+    /// There is another node in the configuration, and a key.
+    peers: bool,
+    /// A corosync runs already.
+    runs: bool,
     pid: i32,
 }
 
@@ -65,6 +73,8 @@ fn script_of(node: &str) -> Arc<Mutex<Script>> {
         fails: Vec::new(),
         eager: false,
         new_pids: false,
+        peers: false,
+        runs: false,
         pid: 4711,
     }));
     all.push((node.to_owned(), Arc::clone(&new)));
@@ -87,6 +97,20 @@ impl DriverData for Data {
     }
     fn nodeid(&self) -> Option<NodeId> {
         Some(NodeId(7))
+    }
+    fn remote(&self) -> Arc<RemoteView> {
+        let node = |id| RemoteNode {
+            name: format!("n{id}"),
+            nodeid: Some(NodeId(id)),
+            addrs: Vec::new(),
+        };
+        let there = self.script.lock().unwrap().peers;
+        Arc::new(RemoteView {
+            generation: 1,
+            psk: there.then(|| Psk::derive(b"a key")),
+            nodes: vec![node(7), node(8)],
+            local: Some(0),
+        })
     }
     fn config_status(&self) -> ConfigStatus {
         ConfigStatus::default()
@@ -190,8 +214,12 @@ struct Proc(Arc<Mutex<Script>>);
 
 impl Service for Proc {
     fn adopt_service(&mut self) -> Result<Option<Run>> {
-        self.0.lock().unwrap().asked.push("adopt");
-        Ok(None)
+        let mut s = self.0.lock().unwrap();
+        s.asked.push("adopt");
+        Ok(s.runs.then(|| Run {
+            pid: Pid(s.pid),
+            since: clock::now(),
+        }))
     }
     fn start_service(&mut self) -> std::result::Result<Run, StartError> {
         let mut s = self.0.lock().unwrap();
@@ -285,8 +313,47 @@ struct Bed {
     dir: tempfile::TempDir,
 }
 
+/// Asks the other node, which answers after so long, or not by the deadline.
+struct Asker(Duration);
+
+impl Ask for Asker {
+    fn ask_all(&self, deadline: Instant) -> Vec<Asked> {
+        let until = (Instant::now() + self.0).min(deadline);
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        let heard = match until < deadline {
+            true => Ok((report(8), "an address".to_owned())),
+            false => Err((Unreachable::TimedOut, "no answer".to_owned())),
+        };
+        let peer = Peer {
+            name: "n8".into(),
+            nodeid: Some(NodeId(8)),
+        };
+        vec![Asked { peer, heard }]
+    }
+}
+
+/// Another node, which has a key; this one says that it has none.
+fn report(id: u32) -> PeerReport {
+    PeerReport {
+        node: format!("n{id}"),
+        nodeid: Some(NodeId(id)),
+        config_version: Some(ConfigVersion(3)),
+        sha256: None,
+        running_version: None,
+        fingerprint: None,
+        state: ServiceState::Running,
+        quorate: true,
+        members: vec![NodeId(8)],
+        isolated: false,
+    }
+}
+
 impl Bed {
     fn new(node: &str, policy: Policy) -> Bed {
+        Bed::among(node, policy, None)
+    }
+
+    fn among(node: &str, policy: Policy, asker: Option<Asker>) -> Bed {
         let dir = tempfile::tempdir().unwrap();
         let waker = Arc::new(Waker::new().unwrap());
         let op = find_in(&TABLE, "second").unwrap();
@@ -312,6 +379,9 @@ impl Bed {
             journal.reader(),
         ));
         let events = publish::start(Arc::clone(&data), journal, hub, |_| ()).unwrap();
+        if let Some(asker) = asker {
+            manager.watch_peers(Box::new(asker)).unwrap();
+        }
         let monitor = Monitor {
             manager: Arc::clone(&manager),
             service: driver.service,
@@ -381,6 +451,7 @@ impl Bed {
                 .wait_ended(Instant::now() + Duration::from_secs(20))
         );
         self.monitor.take().unwrap().join().unwrap();
+        self.manager.end_peers();
         self.data.evt_public_queue().close();
         self.events.take().unwrap().join().unwrap();
         assert!(self.dir.path().exists());
@@ -698,4 +769,119 @@ fn what_the_driver_says_comes_out_in_its_order() {
     };
     assert!(place("service.starting") < place("config.changed"));
     assert!(place("config.changed") < place("service.stopping"));
+}
+
+/// A bed whose node has a peer that answers after so long, and when that was begun.
+fn with_peer(node: &str, answers: Duration, tell: impl FnOnce(&mut Script)) -> (Bed, Instant) {
+    let script = script_of(node);
+    let mut s = script.lock().unwrap();
+    s.peers = true;
+    tell(&mut s);
+    drop(s);
+    let began = Instant::now();
+    (
+        Bed::among(node, Policy::default(), Some(Asker(answers))),
+        began,
+    )
+}
+
+/// When corosync was started.
+#[track_caller]
+fn started(bed: &Bed, began: Instant) -> Duration {
+    bed.wait("started", |s| s.service.state == ServiceState::Starting);
+    began.elapsed()
+}
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+#[test]
+fn the_first_start_comes_after_the_peers_were_asked_and_shows_what_it_waits_for() {
+    let (bed, began) = with_peer("first-a", Duration::from_millis(300), |_| ());
+    assert!(
+        bed.manager
+            .wait_begun(Instant::now() + Duration::from_secs(20))
+    );
+    let s = bed.manager.status();
+    assert_eq!(s.mode, Mode::Cluster, "{s:?}");
+    assert_eq!(s.service.state, ServiceState::Backoff);
+    assert!(
+        s.service.next_retry_ms.is_some_and(|ms| ms <= 1000),
+        "{s:?}"
+    );
+    assert!(
+        began.elapsed() < Duration::from_millis(300),
+        "nothing else waits"
+    );
+    let took = started(&bed, began);
+    assert!(took >= Duration::from_millis(300), "{took:?}");
+    let peers = bed.manager.status().peers;
+    assert_eq!(peers.len(), 1);
+    assert_eq!(peers[0].config_version, Some(ConfigVersion(3)));
+    assert_eq!(peers[0].unreachable, None);
+    let (kinds, asked) = bed.end();
+    assert_eq!(asked[..2], ["adopt", "start"]);
+    assert!(!kinds.contains(&"service.retry".to_owned()), "{kinds:?}");
+}
+
+#[test]
+fn peers_that_do_not_answer_delay_the_first_start_by_a_second_and_no_other() {
+    let (bed, began) = with_peer("first-b", NEVER, |s| s.eager = true);
+    bed.wait("runs", |s| s.service.state == ServiceState::Running);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(950), "{took:?}");
+    let restarted = Instant::now();
+    bed.say(|s| s.check.need_restart = true);
+    bed.wait("stops", |s| s.service.state != ServiceState::Running);
+    bed.wait("runs", |s| s.service.state == ServiceState::Running);
+    assert!(restarted.elapsed() < Duration::from_millis(900));
+    bed.end();
+}
+
+#[test]
+fn an_order_that_comes_before_the_first_start_is_obeyed_at_once() {
+    let (bed, began) = with_peer("first-c", NEVER, |s| s.eager = true);
+    let none = Duration::ZERO;
+    bed.manager
+        .command(Command::Start(Hold::Kept), "me", none)
+        .unwrap();
+    bed.wait("runs", |s| s.service.state == ServiceState::Running);
+    assert!(
+        began.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        began.elapsed()
+    );
+    let (_, asked) = bed.end();
+    assert_eq!(asked.iter().filter(|a| **a == "start").count(), 1);
+
+    let (bed, _) = with_peer("first-d", NEVER, |_| ());
+    let wait = Duration::from_millis(900);
+    bed.manager
+        .command(Command::Stop(Hold::Kept), "me", wait)
+        .unwrap();
+    let s = bed.manager.status();
+    assert_eq!(s.mode_reason, Some(Reason::Held));
+    std::thread::sleep(Duration::from_millis(1200));
+    let (_, asked) = bed.end();
+    assert!(!asked.contains(&"start"), "{asked:?}");
+
+    let (bed, _) = with_peer("first-e", NEVER, |_| ());
+    bed.manager.tell(Input::Leave, "a signal");
+    assert!(
+        bed.manager
+            .wait_ended(Instant::now() + Duration::from_millis(900))
+    );
+    let (_, asked) = bed.end();
+    assert!(!asked.contains(&"start"), "{asked:?}");
+}
+
+#[test]
+fn without_a_key_or_with_a_corosync_that_runs_nobody_is_waited_for() {
+    let (bed, began) = with_peer("first-f", NEVER, |s| s.peers = false);
+    let took = started(&bed, began);
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    bed.end();
+    let (bed, began) = with_peer("first-g", NEVER, |s| s.runs = true);
+    bed.wait("adopted", |s| s.service.adopted);
+    assert!(began.elapsed() < Duration::from_millis(900));
+    bed.end();
 }

@@ -2,9 +2,9 @@
 
 use super::client::Result;
 use super::commands::Cli;
-use super::connect;
 use super::output::Out;
 use super::text::{clean, clean_lines};
+use super::{connect, heading};
 use crate::error::Error;
 use crate::sys::{file, term};
 use crate::wire::{ChangeReport, ConfText, DiffReport, HistoryPage, Request};
@@ -66,6 +66,13 @@ pub(super) fn verbs() -> Vec<Command> {
         Command::new("diff")
             .about("Shows what FILE, or else the live file, would change")
             .arg(file().help("The file to compare [the live corosync.conf]"))
+            .arg(
+                flag(
+                    "all",
+                    "What every node holds, against what this one holds; exits with 0 if it is the same, else 1",
+                )
+                .conflicts_with("file"),
+            )
             .arg(json()),
         Command::new("apply")
             .about("Makes FILE the configuration: checked, brought into effect, proved; or all is as before")
@@ -115,12 +122,16 @@ pub(super) fn run(cli: &Cli, out: &Out, change: &Change, json: bool) -> Result<u
         Change::Diff(file) => {
             let text = file.as_deref().map(read_text).transpose()?;
             let report: DiffReport = connect(cli)?.ask(Request::ConfigDiff { text })?;
-            print(out, json, &report, words_of_diff)?;
+            print(out, json, &report, |r| {
+                heading(cli, "# ") + &words_of_diff(r)
+            })?;
             return Ok(0);
         }
         Change::History => {
             let page: HistoryPage = connect(cli)?.ask(Request::ConfigHistory)?;
-            print(out, json, &page, words_of_history)?;
+            print(out, json, &page, |p| {
+                heading(cli, "") + &words_of_history(p)
+            })?;
             return Ok(0);
         }
         Change::Apply(

@@ -2,9 +2,9 @@
 
 use super::client::Result;
 use super::commands::Cli;
-use super::connect;
 use super::output::Out;
 use super::text::{clean, wrap};
+use super::{connect, label};
 use crate::driver::corosync::finding::has_errors;
 use crate::driver::corosync::nodes::LocalHost;
 use crate::driver::corosync::parse::parse;
@@ -25,10 +25,10 @@ const MAX_SIZE: u64 = 1 << 20;
 
 /// Prints what is wrong; gives the exit code.
 pub(super) fn run(cli: &Cli, out: &Out, path: Option<&Path>, json: bool) -> Result<u8> {
-    let report = match path {
+    let mut report = match path {
         Some(path) => check(path, Kind::Failed)?,
         None => match connect(cli).and_then(|mut c| c.ask(Request::ConfigCheck)) {
-            Err(e) if e.kind() == Kind::NotRunning => {
+            Err(e) if e.kind() == Kind::NotRunning && cli.node.is_none() => {
                 let live = LIVE.iter().map(Path::new).find(|p| p.exists());
                 check(live.unwrap_or(Path::new(LIVE[0])), Kind::NotConfigured)?
             }
@@ -39,6 +39,9 @@ pub(super) fn run(cli: &Cli, out: &Out, path: Option<&Path>, json: bool) -> Resu
         let value = serde_json::to_value(&report).map_err(|e| Error::new("write", "report", e))?;
         out.json(&value)?;
     } else {
+        if let Some(node) = &cli.node {
+            report.path = format!("{}:{}", label(node), report.path);
+        }
         out.print(&words(&report, out.view(false).width))?;
     }
     Ok(u8::from(!report.ok))

@@ -3,7 +3,9 @@
 use crate::error::{Error, Kind};
 use crate::event;
 use crate::sys::sock::connect_local;
-use crate::wire::{Answer, MAX_LINE, PROTO, ReplyLine, Request, RequestLine, Status, WireError};
+use crate::wire::{
+    AllReply, Answer, MAX_LINE, PROTO, ReplyLine, Request, RequestLine, Status, WireError,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
@@ -35,12 +37,15 @@ impl Fail {
         }
     }
 
-    /// Whether asking again later may help: the daemon is away, or too busy to answer.
+    /// Whether asking again later may help: the daemon or the node is away, or too busy to answer.
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
             Fail::Error(_) | Fail::Told(_) => {
-                matches!(self.kind(), Kind::NotRunning | Kind::TimedOut | Kind::Busy)
+                matches!(
+                    self.kind(),
+                    Kind::NotRunning | Kind::TimedOut | Kind::Busy | Kind::Unreachable
+                )
             }
             Fail::Pipe => false,
         }
@@ -75,6 +80,8 @@ pub struct Client {
     rest: Vec<u8>,
     last_id: u64,
     timeout: Duration,
+    /// The node that all requests are for; this one if none.
+    node: Option<String>,
 }
 
 /// What a subscription brings.
@@ -98,7 +105,33 @@ impl Client {
             rest: Vec::new(),
             last_id: 0,
             timeout,
+            node: None,
         })
+    }
+
+    /// From now on asks another node by way of this one's daemon.
+    ///
+    /// # Errors
+    /// The daemon is from before nodes asked each other: it would not see the node's name in a request,
+    /// and carry out on this node what is meant for another one.
+    pub fn of(mut self, node: &str) -> Result<Client> {
+        self.must_reach_nodes()?;
+        self.node = Some(node.to_owned());
+        Ok(self)
+    }
+
+    fn must_reach_nodes(&mut self) -> Result<()> {
+        let asked = RequestLine::new(0, Request::PeerReport);
+        match self.send(asked, Duration::ZERO) {
+            Err(Fail::Told(e)) if e.kind() == Kind::Usage => Err(Error::new(
+                "ask",
+                "another node",
+                "the clusmgr that runs here is older than this clusmgrctl, and cannot",
+            )
+            .hint("restart clusmgr; corosync goes on running if it is ended by SIGQUIT")
+            .into()),
+            other => other.map(|_| ()),
+        }
     }
 
     fn failed(&self, e: &io::Error) -> Fail {
@@ -128,12 +161,34 @@ impl Client {
     /// # Errors
     /// The daemon refuses, goes away, or does not answer in time.
     pub fn call(&mut self, request: Request, more: Duration) -> Result<Value> {
+        let node = self.node.clone();
+        let line = RequestLine {
+            node,
+            ..RequestLine::new(0, request)
+        };
+        self.send(line, more)
+    }
+
+    /// Asks every configured node: as it came, and read.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; that one of them does not answer is none.
+    pub fn everywhere(&mut self, request: Request) -> Result<(Value, AllReply)> {
+        self.must_reach_nodes()?;
+        let line = RequestLine {
+            all: true,
+            ..RequestLine::new(0, request)
+        };
+        let value = self.send(line, Duration::ZERO)?;
+        let reply = serde_json::from_value(value.clone())
+            .map_err(|e| self.rubbish(format_args!("the answer is not understood: {e}")))?;
+        Ok((value, reply))
+    }
+
+    fn send(&mut self, mut line: RequestLine, more: Duration) -> Result<Value> {
         let deadline = Instant::now() + self.timeout + more;
         self.last_id += 1;
-        let line = RequestLine {
-            id: self.last_id,
-            request,
-        };
+        line.id = self.last_id;
         // It may hold a key.
         let text = serde_json::to_string(&line).map_err(|e| self.rubbish(e))?;
         let mut text = Zeroizing::new(text);
@@ -211,6 +266,12 @@ impl Client {
         let value: Value = serde_json::from_slice(&line)
             .map_err(|e| self.rubbish(format_args!("an event is not understood: {e}")))?;
         let number = |name: &str| value["lagged"][name].as_u64();
+        // The node that the stream comes from went away, and not the daemon that hands it on.
+        if let Some(err) = value.get("err") {
+            let e: WireError = serde_json::from_value(err.clone())
+                .map_err(|e| self.rubbish(format_args!("an error is not understood: {e}")))?;
+            return Err(Fail::Told(e));
+        }
         Ok(Some(match (number("from"), number("next")) {
             (Some(from), Some(next)) => News::Lagged(from, next),
             _ => News::Event(value),

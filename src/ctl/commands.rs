@@ -1,8 +1,12 @@
 //! The command line of `clusmgrctl`: noun before verb, and what each may be told.
 
+mod line;
+
+pub use line::command;
+
 use super::change::{self, Change};
+use clap::ArgMatches;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,10 +14,6 @@ use std::time::Duration;
 
 /// Where the daemon listens by default.
 pub const SOCKET: &str = "/run/clusmgr/clusmgr.sock";
-/// Longest wait that the daemon grants to one request.
-const MAX_WAIT: u64 = 600;
-/// What `--wait` without a number stands for, in seconds.
-const WAIT: &str = "60";
 
 /// A command line that was understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Cli {
     pub socket: PathBuf,
     /// `--timeout`: longest time for one answer.
     pub timeout: Duration,
+    /// `--node`: which node is asked, by its name or nodeid; this one if left out.
+    pub node: Option<String>,
     /// What to do.
     pub verb: Verb,
 }
@@ -56,6 +58,22 @@ pub enum Verb {
         runtime: bool,
         /// How long to wait for the outcome; zero for not at all.
         wait: Duration,
+    },
+    /// `restart --all`
+    RestartAll {
+        /// How long to wait for each node to be a quorate member again.
+        wait: Duration,
+        /// Only say what would be done.
+        dry_run: bool,
+        /// The plan and what came of it, as an object.
+        json: bool,
+    },
+    /// A question to every node.
+    All {
+        /// Which.
+        what: Question,
+        /// As the daemon sends it, and what is concluded from it.
+        json: bool,
     },
     /// `events`
     Events {
@@ -103,6 +121,21 @@ pub enum Action {
     Restart,
 }
 
+/// What every node can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// `status --all`
+    Status,
+    /// `why --all`
+    Why,
+    /// `config diff --all`
+    ConfigDiff,
+    /// `key fingerprint --all`
+    KeyFingerprint,
+    /// `link matrix`
+    LinkMatrix,
+}
+
 /// Why there is nothing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
@@ -118,259 +151,115 @@ pub enum Stop {
 /// Help was asked for, or there is something in it that we do not know.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
     let matches = command().try_get_matches_from(args).map_err(|e| stop(&e))?;
-    let timeout = seconds(&matches, "timeout").unwrap_or_default();
-    let (name, m) = matches.subcommand().unwrap_or(("", &matches));
-    let json = m.try_get_one("json").is_ok_and(|j| j == Some(&true));
+    let node: Option<String> = matches.get_one("node").cloned();
+    let cli = Cli {
+        socket: matches.get_one("socket").cloned().unwrap_or_default(),
+        timeout: seconds(&matches, "timeout").unwrap_or_default(),
+        verb: verb(&matches)?,
+        node,
+    };
+    match cli
+        .node
+        .as_deref()
+        .and_then(|node| misplaced(&cli.verb, node))
+    {
+        Some(wrong) => Err(Stop::Usage(wrong)),
+        None => Ok(cli),
+    }
+}
+
+fn verb(matches: &ArgMatches) -> Result<Verb, Stop> {
+    let timeout = seconds(matches, "timeout").unwrap_or_default();
+    let (name, m) = matches.subcommand().unwrap_or(("", matches));
+    // `config show` and the like: the noun has no flags of its own.
+    let (below, m) = m.subcommand().unwrap_or(("", m));
+    let is = |flag: &str| m.try_get_one(flag).is_ok_and(|f| f == Some(&true));
+    let json = is("json");
     let act = |action, default: Duration| Verb::Act {
         action,
-        runtime: m.try_get_one("runtime").is_ok_and(|r| r == Some(&true)),
-        wait: if m.get_flag("no-wait") {
+        runtime: is("runtime"),
+        wait: if is("no-wait") {
             Duration::ZERO
         } else {
             seconds(m, "wait").unwrap_or(default)
         },
     };
+    let all = |what| Verb::All { what, json };
     // A stop may take until the daemon's --stop-timeout (10 s by default) and the kill after it.
     let ending = timeout + Duration::from_secs(10);
-    let verb = match name {
-        "start" => act(Action::Start, timeout),
-        "stop" => act(Action::Stop, ending),
-        "restart" => act(Action::Restart, ending),
-        "events" => Verb::Events {
+    Ok(match (name, below) {
+        ("start", _) => act(Action::Start, timeout),
+        ("stop", _) => act(Action::Stop, ending),
+        ("restart", _) if is("all") => Verb::RestartAll {
+            wait: seconds(m, "wait").unwrap_or(Duration::from_secs(60)),
+            dry_run: is("dry-run"),
+            json,
+        },
+        ("restart", _) => act(Action::Restart, ending),
+        ("events", _) => Verb::Events {
             follow: m.get_flag("follow"),
             since: m.get_one("since").copied(),
             json,
         },
-        "config" => match m.subcommand() {
-            Some(("check", m)) => Verb::ConfigCheck {
-                file: m.get_one("file").cloned(),
-                json: m.get_flag("json"),
-            },
-            Some((name, m)) => match change::read(name, m) {
-                Some(change) => Verb::Change {
-                    change,
-                    json: m.get_flag("json"),
-                },
-                None => Verb::ConfigShow {
-                    json: m.get_flag("json"),
-                },
-            },
-            None => Verb::ConfigShow { json: false },
+        ("config", "check") => Verb::ConfigCheck {
+            file: m.get_one("file").cloned(),
+            json,
         },
-        "completion" => {
+        ("config", "diff") if is("all") => all(Question::ConfigDiff),
+        ("config", name) => match change::read(name, m) {
+            Some(change) => Verb::Change { change, json },
+            None => Verb::ConfigShow { json },
+        },
+        ("completion", _) => {
             let shell = *m.get_one("shell").unwrap_or(&Shell::Bash);
-            return Err(Stop::Show(completion(shell)));
+            return Err(Stop::Show(line::completion(shell)));
         }
-        "why" => Verb::Why { json },
-        "link" => Verb::LinkList {
-            json: m.subcommand().is_some_and(|(_, m)| m.get_flag("json")),
-        },
-        "key" => Verb::KeyFingerprint {
-            json: m.subcommand().is_some_and(|(_, m)| m.get_flag("json")),
-        },
+        ("why", _) if is("all") => all(Question::Why),
+        ("why", _) => Verb::Why { json },
+        ("link", "matrix") => all(Question::LinkMatrix),
+        ("link", _) => Verb::LinkList { json },
+        ("key", _) if is("all") => all(Question::KeyFingerprint),
+        ("key", _) => Verb::KeyFingerprint { json },
+        _ if is("all") => all(Question::Status),
         _ => Verb::Status {
             watch: m.get_flag("watch"),
             wait: seconds(m, "wait"),
             json,
         },
-    };
-    Ok(Cli {
-        socket: matches.get_one("socket").cloned().unwrap_or_default(),
-        timeout,
-        verb,
     })
+}
+
+/// Why a verb cannot be asked of another node; none if it can.
+fn misplaced(verb: &Verb, node: &str) -> Option<String> {
+    let on_it = |verb: &str| {
+        Some(format!(
+            "config {verb} cannot be used with --node: a configuration is changed on its own node; \
+             run clusmgrctl config {verb} on {node}"
+        ))
+    };
+    match verb {
+        Verb::All { .. } | Verb::RestartAll { .. } => Some(
+            "--node is about one node, and this about all of them; leave --node out".to_owned(),
+        ),
+        Verb::ConfigCheck { file: Some(_), .. } => Some(
+            "config check FILE cannot be used with --node: a file is checked here, and without the \
+             daemon; leave --node or FILE out"
+                .to_owned(),
+        ),
+        Verb::Change { change, .. } => match change {
+            Change::Apply(..) => on_it("apply"),
+            Change::Adopt(_) => on_it("adopt"),
+            Change::Revert(_) => on_it("revert"),
+            Change::Rollback(..) => on_it("rollback"),
+            Change::Diff(_) | Change::History => None,
+        },
+        _ => None,
+    }
 }
 
 fn seconds(m: &ArgMatches, name: &str) -> Option<Duration> {
     m.get_one(name).copied()
 }
-
-/// A time in seconds, with fractions if wished; more than a year is a slip.
-fn read_seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "give seconds above 0, as 10 or 0.5".to_owned();
-    let n: f64 = text.parse().map_err(|_| wrong())?;
-    if n > 0.0 && n <= 31_536_000.0 {
-        Duration::try_from_secs_f64(n).map_err(|_| wrong())
-    } else {
-        Err(wrong())
-    }
-}
-
-fn read_granted_wait(text: &str) -> Result<Duration, String> {
-    let wait = read_seconds(text)?;
-    if wait > Duration::from_secs(MAX_WAIT) {
-        return Err(format!("at most {MAX_WAIT} seconds"));
-    }
-    Ok(wait)
-}
-
-/// The whole command line, for the parser, help and completion.
-#[must_use]
-pub fn command() -> Command {
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .action(ArgAction::SetTrue)
-            .help(help)
-    };
-    let json = || flag("json", "Print JSON, for programs");
-    let wait = || {
-        Arg::new("wait")
-            .long("wait")
-            .value_name("SECS")
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value(WAIT)
-    };
-    let act = |name: &'static str, about: &'static str| {
-        let help = "Wait at most so long for the outcome [alone: 60; else about --timeout]";
-        Command::new(name)
-            .about(about)
-            .arg(wait().value_parser(read_granted_wait).help(help))
-            .arg(
-                flag("no-wait", "Return as soon as the daemon has the order")
-                    .conflicts_with("wait"),
-            )
-    };
-    Command::new("clusmgrctl")
-        .about("Looks at and steers clusmgr, the daemon that owns this node's corosync")
-        .version(env!("CARGO_PKG_VERSION"))
-        .subcommand_required(true)
-        .disable_help_subcommand(true)
-        .arg(
-            Arg::new("socket")
-                .long("socket")
-                .value_name("PATH")
-                .global(true)
-                .default_value(SOCKET)
-                .value_parser(value_parser!(PathBuf))
-                .help("The daemon's socket"),
-        )
-        .arg(
-            Arg::new("timeout")
-                .long("timeout")
-                .value_name("SECS")
-                .global(true)
-                .default_value("10")
-                .value_parser(read_seconds)
-                .help("Longest time to wait for an answer"),
-        )
-        .subcommand(
-            Command::new("status")
-                .about("Says how this node does; the exit code says it too")
-                .after_help(STATUS_CODES)
-                .arg(
-                    flag(
-                        "watch",
-                        "Show it anew whenever something happens, until Ctrl-C",
-                    )
-                    .conflicts_with("wait"),
-                )
-                .arg(
-                    wait().value_parser(read_seconds).help(
-                        "Wait until this node is a quorate member, at most so long [alone: 60]",
-                    ),
-                )
-                .arg(json()),
-        )
-        .subcommand(
-            Command::new("why")
-                .about(
-                    "Says what is wrong, why, and what to do; exits with 0 if nothing is, else 1",
-                )
-                .arg(json()),
-        )
-        .subcommand(act("start", "Starts corosync, and ends a hold").arg(flag(
-            "runtime",
-            "End only a hold of 'stop --runtime'; fail under another",
-        )))
-        .subcommand(
-            act(
-                "stop",
-                "Stops corosync, and holds it stopped, across reboots too",
-            )
-            .arg(flag("runtime", "The hold ends with the next boot")),
-        )
-        .subcommand(act("restart", "Stops corosync and starts it again"))
-        .subcommand(
-            Command::new("events")
-                .about("Shows what happened: the last 50 events, or all since a number")
-                .arg(flag("follow", "Go on with new events, until Ctrl-C").short('f'))
-                .arg(
-                    Arg::new("since")
-                        .long("since")
-                        .value_name("N")
-                        .value_parser(value_parser!(u64))
-                        .help("All events after number N"),
-                )
-                .arg(json()),
-        )
-        .subcommand(
-            Command::new("config")
-                .about("The cluster's configuration")
-                .subcommand_required(true)
-                .disable_help_subcommand(true)
-                .subcommand(
-                    Command::new("show")
-                        .about("Shows corosync.conf as clusmgr holds it, secrets left out")
-                        .arg(json()),
-                )
-                .subcommand(
-                    Command::new("check")
-                        .about("Checks corosync.conf, or FILE; works without the daemon too")
-                        .arg(
-                            Arg::new("file")
-                                .value_name("FILE")
-                                .value_parser(value_parser!(PathBuf))
-                                .help("The file to check [the live corosync.conf]"),
-                        )
-                        .arg(json()),
-                )
-                .subcommands(change::verbs()),
-        )
-        .subcommand(
-            Command::new("link")
-                .about("The links to the other nodes")
-                .subcommand_required(true)
-                .disable_help_subcommand(true)
-                .subcommand(
-                    Command::new("list")
-                        .about("Shows every link: connected, MTU, latency, how often it went down")
-                        .arg(json()),
-                ),
-        )
-        .subcommand(
-            Command::new("key")
-                .about("The cluster's key")
-                .subcommand_required(true)
-                .disable_help_subcommand(true)
-                .subcommand(
-                    Command::new("fingerprint")
-                        .about("Shows the key's fingerprint, to compare nodes by")
-                        .arg(json()),
-                ),
-        )
-        .subcommand(
-            Command::new("completion")
-                .about("Prints what a shell needs to complete our verbs and flags")
-                .arg(
-                    Arg::new("shell")
-                        .value_name("SHELL")
-                        .required(true)
-                        .value_parser(value_parser!(Shell)),
-                ),
-        )
-}
-
-fn completion(shell: Shell) -> String {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut command(), "clusmgrctl", &mut text);
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-const STATUS_CODES: &str = "Exit codes: 0 a quorate member, and nothing degraded; 150 STANDALONE; \
-151 running but not quorate or degraded, or starting, stopping, about to be started again; 1 clusmgr \
-is dead and left its pid file; 3 clusmgr does not run; 4 unknown (no permission, no answer in time).";
 
 /// clap says it in several paragraphs; logs and scripts want one line.
 fn stop(e: &clap::Error) -> Stop {

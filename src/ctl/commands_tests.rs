@@ -34,6 +34,12 @@ fn every_verb_with_its_defaults() {
         runtime: true,
         wait,
     };
+    let all = |what, json| Verb::All { what, json };
+    let restart_all = |wait, dry_run, json| Verb::RestartAll {
+        wait: s(wait),
+        dry_run,
+        json,
+    };
     let status = |watch, wait, json| Verb::Status { watch, wait, json };
     for (line, verb) in [
         ("status", status(false, None, false)),
@@ -69,6 +75,19 @@ fn every_verb_with_its_defaults() {
         ("link list", Verb::LinkList { json: false }),
         ("link list --json", Verb::LinkList { json: true }),
         ("key fingerprint", Verb::KeyFingerprint { json: false }),
+        ("status --all", all(Question::Status, false)),
+        ("why --all --json", all(Question::Why, true)),
+        ("config diff --all", all(Question::ConfigDiff, false)),
+        (
+            "key fingerprint --all",
+            all(Question::KeyFingerprint, false),
+        ),
+        ("link matrix --json", all(Question::LinkMatrix, true)),
+        ("restart --all", restart_all(60, false, false)),
+        (
+            "restart --all --wait=5 --dry-run --json",
+            restart_all(5, true, true),
+        ),
     ] {
         let cli = read(&format!("clusmgrctl {line}")).unwrap();
         assert_eq!(cli.verb, verb, "{line}");
@@ -93,6 +112,12 @@ fn what_is_wrong_is_said_in_one_line_with_a_suggestion() {
         ("clusmgrctl events --since -1", "-1"),
         ("clusmgrctl status --watch --wait", "cannot be used with"),
         ("clusmgrctl status now", "'now'"),
+        ("clusmgrctl status --all --watch", "cannot be used with"),
+        ("clusmgrctl config diff /x --all", "cannot be used with"),
+        ("clusmgrctl restart --all --no-wait", "cannot be used with"),
+        ("clusmgrctl restart --dry-run", "--all"),
+        ("clusmgrctl restart --json", "--all"),
+        ("clusmgrctl stop --all", "'--all'"),
     ] {
         let text = usage(line);
         assert!(text.contains(part), "{line}: {text}");
@@ -104,6 +129,37 @@ fn what_is_wrong_is_said_in_one_line_with_a_suggestion() {
         "unrecognized subcommand 'eventz'; tip: a similar subcommand exists: 'events'; \
          see clusmgrctl --help"
     );
+}
+
+#[test]
+fn a_node_is_named_before_or_after_the_verb() {
+    for line in [
+        "clusmgrctl --node n2 status",
+        "clusmgrctl status --node n2",
+        "clusmgrctl config history --node n2",
+        "clusmgrctl config check --node n2",
+        "clusmgrctl config diff /x --node n2",
+    ] {
+        assert_eq!(read(line).unwrap().node.as_deref(), Some("n2"), "{line}");
+    }
+    assert_eq!(read("clusmgrctl status").unwrap().node, None);
+}
+
+#[test]
+fn what_cannot_be_asked_of_another_node_says_what_to_do_instead() {
+    for (line, part) in [
+        ("config apply /x", "run clusmgrctl config apply on n2"),
+        ("config adopt", "run clusmgrctl config adopt on n2"),
+        ("config revert", "run clusmgrctl config revert on n2"),
+        ("config rollback 3", "run clusmgrctl config rollback on n2"),
+        ("config check /x", "without the daemon"),
+        ("status --all", "leave --node out"),
+        ("restart --all", "leave --node out"),
+        ("link matrix", "leave --node out"),
+    ] {
+        let text = usage(&format!("clusmgrctl --node n2 {line}"));
+        assert!(text.contains(part), "{line}: {text}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::client::{Client, Fail, News, Result, read_event};
 use super::commands::Cli;
 use super::output::Out;
 use super::text::clean;
-use super::{complain, connect, retry_before};
+use super::{complain, connect, heading, retry_before, said};
 use crate::event::Severity;
 use crate::sys::term::local_time;
 use crate::wire::{EventsPage, Request, lagged_line};
@@ -22,9 +22,14 @@ pub(super) fn run(
     json: bool,
 ) -> Result<u8> {
     let mut client = connect(cli)?;
+    let head = if json {
+        String::new()
+    } else {
+        heading(cli, "")
+    };
     let mut seen = match since {
-        Some(n) => after(&mut client, out, n, json)?,
-        None => last(&mut client, out, json)?,
+        Some(n) => after(&mut client, out, &head, n, json)?,
+        None => last(&mut client, out, &head, json)?,
     };
     if !follow {
         return Ok(0);
@@ -42,16 +47,18 @@ pub(super) fn run(
         }
         // Nothing is lost: it goes on after the last number seen.
         if !std::mem::replace(&mut told, true) {
-            complain(&format!("{e}; trying again every second"));
+            complain(&format!("{}; trying again every second", said(cli, &e)));
         }
         retry_before(None);
     }
 }
 
 /// Prints all events after a number; gives the last one's.
-fn after(client: &mut Client, out: &Out, mut seen: u64, json: bool) -> Result<u64> {
+fn after(client: &mut Client, out: &Out, head: &str, mut seen: u64, json: bool) -> Result<u64> {
+    let mut head = head;
     loop {
         let page = page(client, seen)?;
+        out.print(std::mem::take(&mut head))?;
         if page.gone {
             // Where the journal has none at all, it goes on with what is to come.
             let next = match page.first {
@@ -83,7 +90,7 @@ fn after(client: &mut Client, out: &Out, mut seen: u64, json: bool) -> Result<u6
 ///
 /// Numbers have gaps (a crash leaves reserved ones unused), so it looks back further and further
 /// until it has enough.
-fn last(client: &mut Client, out: &Out, json: bool) -> Result<u64> {
+fn last(client: &mut Client, out: &Out, head: &str, json: bool) -> Result<u64> {
     let some: EventsPage = client.ask(Request::Events {
         since: 0,
         limit: Some(1),
@@ -105,6 +112,7 @@ fn last(client: &mut Client, out: &Out, json: bool) -> Result<u64> {
             events.drain(..surplus);
         };
         if events.len() >= LAST || from <= first {
+            out.print(head)?;
             for event in &events {
                 out.print(&line(event, json))?;
             }

@@ -3,9 +3,9 @@
 use super::client::Result;
 use super::cluster::cut;
 use super::commands::Cli;
-use super::connect;
 use super::output::{Out, View};
 use super::text::{Colour, clean, paint, wrap};
+use super::{connect, heading};
 use crate::wire::{LinkStatus, STATUS_SCHEMA, ServiceState, Status};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -19,7 +19,8 @@ pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
     if json {
         out.json(&json!({"schema": STATUS_SCHEMA, "links": value["links"]}))?;
     } else {
-        out.print(&words(&status, &out.view(false)))?;
+        let text = words(&status, &out.view(false));
+        out.print(&(heading(cli, "") + &text))?;
     }
     Ok(0)
 }
@@ -41,7 +42,7 @@ fn words(status: &Status, view: &View) -> String {
             cut(&clean(&l.node_label()), name),
             l.nodeid,
             l.link,
-            if l.connected { "yes" } else { "NO" },
+            state(l),
             known(l.mtu, |n| n.to_string()),
             known(l.latency_us, latency),
             l.down_count,
@@ -60,6 +61,15 @@ fn words(status: &Status, view: &View) -> String {
         let _ = writeln!(text, "{line}");
     }
     text
+}
+
+/// In at most 9 columns.
+fn state(l: &LinkStatus) -> &'static str {
+    match (l.connected, l.heard) {
+        (true, _) => "yes",
+        (false, Some(true)) => "NO, heard",
+        (false, _) => "NO",
+    }
 }
 
 /// Why there are none.
@@ -123,6 +133,11 @@ n3         3     0  yes         1397   12.3 ms    120  flapping
 n3         3     1  yes         1397    250 us      0
 "
         );
+        status.links[1].heard = Some(false);
+        assert!(words(&status, &view(false)).contains(" 1  NO             - "));
+        status.links[1].heard = Some(true);
+        let line = "n2         2     1  NO, heard      -         -      4\n";
+        assert!(words(&status, &view(false)).contains(line));
         let text = words(&status, &view(true));
         assert_eq!(text.matches("\x1b[1;3").count(), 2, "{text}");
         assert_eq!(latency(250_999), "250 ms");
@@ -134,6 +149,7 @@ n3         3     1  yes         1397    250 us      0
         for l in &mut status.links {
             l.name = format!("{}-with-a-name-longer-than-anybody-likes", l.name);
             (l.mtu, l.latency_us, l.down_count, l.flapping) = (65535, 999_999, 99_999, true);
+            (l.connected, l.heard) = (false, Some(true));
             l.nodeid.0 += 60_000;
         }
         let text = words(&status, &view(false));

@@ -3,6 +3,7 @@
 //! It knows the protocol and nothing of the daemon's inside. What it can say without the daemon it
 //! says without the daemon.
 
+mod all;
 pub mod change;
 mod check;
 pub mod client;
@@ -10,7 +11,9 @@ mod cluster;
 pub mod commands;
 mod events;
 mod link;
+mod matrix;
 pub mod output;
+mod rolling;
 mod status;
 pub mod text;
 mod watch;
@@ -55,6 +58,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             runtime,
             wait,
         } => act(&cli, &out, *action, *runtime, *wait),
+        Verb::RestartAll {
+            wait,
+            dry_run,
+            json,
+        } => rolling::run(&cli, &out, *wait, *dry_run, *json),
+        Verb::All { what, json } => all::run(&cli, &out, *what, *json),
         Verb::Events {
             follow,
             since,
@@ -71,7 +80,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(Fail::Pipe) => ExitCode::SUCCESS,
         Err(e) => {
-            complain(&e.to_string());
+            complain(&said(&cli, &e));
             ExitCode::from(e.kind().exit_code())
         }
     }
@@ -83,8 +92,52 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "clusmgrctl: {text}");
 }
 
+/// A connection to this node's daemon, and by way of it to the node that was named.
 fn connect(cli: &Cli) -> Result<Client> {
-    Client::connect(&cli.socket, cli.timeout)
+    let client = Client::connect(&cli.socket, cli.timeout);
+    let Some(node) = &cli.node else {
+        return client;
+    };
+    match client {
+        Err(e) if e.kind() == Kind::NotRunning => {
+            let cause = "clusmgr does not run here, and it is by way of it that others are asked";
+            let e = Error::new("ask", node, cause).kind(Kind::NotRunning);
+            Err(e.hint("start it, or ask on that node itself").into())
+        }
+        other => other?.of(node),
+    }
+}
+
+/// What went wrong, and on which node if it was another one.
+fn said(cli: &Cli, e: &Fail) -> String {
+    let text = e.to_string();
+    match (&cli.node, e) {
+        // What cannot be reached, or is not known, is named by the daemon.
+        (Some(node), Fail::Told(_)) if !text.contains(&label(node)) => {
+            format!("{}: {text}", label(node))
+        }
+        _ => text,
+    }
+}
+
+/// A node as it was named: `n2`, `node 2`.
+fn label(node: &str) -> String {
+    match node.bytes().all(|b| b.is_ascii_digit()) {
+        true => format!("node {node}"),
+        false => text::clean(node),
+    }
+}
+
+/// The line above what another node says; nothing above what this one says.
+fn heading(cli: &Cli, mark: &str) -> String {
+    let node = cli.node.as_deref().map(label);
+    node.map_or_else(String::new, |node| format!("{mark}On {node}:\n"))
+}
+
+/// For commands that are to be typed: ` --node n2`, or nothing.
+fn flag(cli: &Cli) -> String {
+    let node = cli.node.as_deref().map(text::clean);
+    node.map_or_else(String::new, |node| format!(" --node {node}"))
 }
 
 /// Waits before the daemon is asked again; false if the deadline is over.
@@ -106,7 +159,10 @@ fn act(cli: &Cli, out: &Out, action: Action, runtime: bool, wait: Duration) -> R
     let status: Status =
         serde_json::from_value(value).map_err(|e| Error::new("read", "the daemon's answer", e))?;
     if wait.is_zero() && status.service.state != wanted {
-        out.print("clusmgr has the order; clusmgrctl status --watch shows what comes of it\n")?;
+        let node = flag(cli);
+        out.print(&format!(
+            "clusmgr has the order; clusmgrctl status --watch{node} shows what comes of it\n"
+        ))?;
         return Ok(0);
     }
     out.print(&format!(
@@ -123,7 +179,12 @@ fn show(cli: &Cli, out: &Out, request: Request, field: &str, json: bool) -> Resu
         Some(shown) if !json => {
             let shown = text::clean_lines(shown);
             let end = if shown.ends_with('\n') { "" } else { "\n" };
-            out.print(&format!("{shown}{end}"))?;
+            // A comment above a whole file; beside a single word, the name alone.
+            let head = match (&cli.node, shown.contains('\n')) {
+                (Some(node), false) => format!("{}: ", label(node)),
+                _ => heading(cli, "# "),
+            };
+            out.print(&format!("{head}{shown}{end}"))?;
         }
         _ => out.json(&value)?,
     }

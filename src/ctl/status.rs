@@ -3,7 +3,7 @@
 use super::client::{Fail, Result};
 use super::commands::Cli;
 use super::output::{self, Out};
-use super::{complain, connect, retry_before, watch};
+use super::{complain, connect, flag, label, retry_before, said, watch};
 use crate::error::{Error, Kind};
 use crate::event::Severity;
 use crate::sys::pidfile::{self, Holder};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const SAFETY: Duration = Duration::from_secs(10);
 
 /// Unknown: no permission, no answer.
-const UNKNOWN: u8 = 4;
+pub(super) const UNKNOWN: u8 = 4;
 
 /// Prints the status; gives the exit code.
 pub(super) fn run(
@@ -36,14 +36,31 @@ pub(super) fn run(
     } else {
         once(cli, out, json)
     };
-    // What other verbs call a failure of this or that kind is here one of not knowing.
-    done.or_else(|e| match e {
+    done.or_else(|e| unknown(cli, e))
+}
+
+/// What other verbs call a failure of this or that kind is here one of not knowing.
+pub(super) fn unknown(cli: &Cli, e: Fail) -> Result<u8> {
+    match e {
         Fail::Pipe => Err(e),
         other => {
-            complain(&other.to_string());
-            Ok(UNKNOWN)
+            complain(&said(cli, &other));
+            // A node that is in no configuration: a slip of who asks.
+            Ok(match other.kind() {
+                Kind::Usage => Kind::Usage.exit_code(),
+                _ => UNKNOWN,
+            })
         }
-    })
+    }
+}
+
+/// A status as it is shown here: of another node's, no line is about "this node".
+pub(super) fn shown(cli: &Cli, status: &Status) -> Status {
+    let mut status = status.clone();
+    if let (Some(_), Some(cluster)) = (&cli.node, &mut status.cluster) {
+        cluster.members.iter_mut().for_each(|m| m.local = false);
+    }
+    status
 }
 
 fn once(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
@@ -52,11 +69,12 @@ fn once(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
             if json {
                 out.json(&value)?;
             } else {
-                out.print(&output::status(&status, &out.view(true)))?;
+                out.print(&output::status(&shown(cli, &status), &out.view(true)))?;
             }
             Ok(output::exit_code(&status))
         }
-        Err(e) if e.kind() == Kind::NotRunning => {
+        // Of another node there is no pid file here.
+        Err(e) if e.kind() == Kind::NotRunning && cli.node.is_none() => {
             let dead = Dead::look(&cli.socket)?;
             if json {
                 out.json(&dead.json())?;
@@ -199,12 +217,13 @@ fn wait_quorate(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> 
         }
     }
     let code = once(cli, out, json);
-    let late = format!(
-        "this node is no member of one after {} s",
-        wait.as_secs_f64()
-    );
+    let who = cli.node.as_deref().map_or("this node".to_owned(), label);
+    let late = format!("{who} is no member of one after {} s", wait.as_secs_f64());
     let e = Error::new("wait for", "a quorate cluster", late);
-    complain(&e.hint("see clusmgrctl why").to_string());
+    complain(
+        &e.hint(format!("see clusmgrctl why{}", flag(cli)))
+            .to_string(),
+    );
     code
 }
 

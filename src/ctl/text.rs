@@ -1,5 +1,7 @@
 //! Words on a screen: cleaned, wrapped, coloured.
 
+use crate::types::harmful;
+
 /// Text of another's with every character replaced that could do something to a terminal, or turn
 /// the text around.
 #[must_use]
@@ -22,11 +24,6 @@ pub fn clean_lines(text: &str) -> String {
             }
         })
         .collect()
-}
-
-fn harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// For [`wrap`], a space at which no line may end.

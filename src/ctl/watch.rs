@@ -1,10 +1,11 @@
 //! `status --watch`: the status anew whenever something happens.
 
-use super::client::{Client, Fail, Result};
+use super::client::{Client, Result};
 use super::commands::Cli;
 use super::output::{self, Out};
+use super::status::shown;
 use super::text::{clean, wrap};
-use super::{connect, retry_before};
+use super::{connect, retry_before, said};
 use crate::sys::term;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// Shows the status until interrupted. A daemon that goes away is waited for.
 pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
     let mut screen = Screen {
+        cli,
         out,
         json,
         last: String::new(),
@@ -31,9 +33,9 @@ pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
             return Err(e);
         }
         // The same outage is told once, not every second.
-        let text = e.to_string();
+        let text = said(cli, &e);
         if shown || told != text {
-            screen.away(&e)?;
+            screen.away(&text)?;
             told = text;
         }
         retry_before(None);
@@ -77,6 +79,7 @@ fn fitting(text: &str, height: Option<usize>) -> String {
 }
 
 struct Screen<'a> {
+    cli: &'a Cli,
     out: &'a Out,
     json: bool,
     /// The last status, to stay on the screen while the daemon is away.
@@ -91,12 +94,12 @@ impl Screen<'_> {
             return self.out.print(&format!("{value}\n"));
         }
         // No "2 m ago": nothing would correct it until the next event.
-        self.last = output::status(&status, &self.out.view(false));
+        self.last = output::status(&shown(self.cli, &status), &self.out.view(false));
         let text = self.last.clone();
         self.frame(&text)
     }
 
-    fn away(&mut self, e: &Fail) -> Result<()> {
+    fn away(&mut self, e: &str) -> Result<()> {
         if self.json {
             super::complain(&format!("{e}; trying again every second"));
             return Ok(());
@@ -105,7 +108,7 @@ impl Screen<'_> {
         let since = (view.time)(view.now);
         let said = format!(
             "Since {since} clusmgr does not answer: {}; trying again every second.",
-            clean(&e.to_string())
+            clean(e)
         );
         let mut text = wrap(&said, view.width).join("\n");
         text.push('\n');

@@ -2,10 +2,10 @@
 
 use super::client::Result;
 use super::commands::Cli;
-use super::connect;
 use super::output::{Out, View};
 use super::status::Dead;
 use super::text::{Colour, clean, paint, wrap};
+use super::{connect, heading};
 use crate::error::{Error, Kind};
 use crate::event::Severity;
 use crate::verdict::{Report, Verdict};
@@ -15,14 +15,17 @@ use crate::wire::Request;
 pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
     let report = match connect(cli).and_then(|mut c| c.ask(Request::Why)) {
         // That the daemon is dead is a verdict too, and the first one.
-        Err(e) if e.kind() == Kind::NotRunning => Report::of(Dead::look(&cli.socket)?.verdict()),
+        Err(e) if e.kind() == Kind::NotRunning && cli.node.is_none() => {
+            Report::of(Dead::look(&cli.socket)?.verdict())
+        }
         other => other?,
     };
     if json {
         let value = serde_json::to_value(&report).map_err(|e| Error::new("write", "report", e))?;
         out.json(&value)?;
     } else {
-        out.print(&words(&report, &out.view(false)))?;
+        let text = words(&report, &out.view(false));
+        out.print(&(heading(cli, "") + &text))?;
     }
     Ok(u8::from(!report.ok))
 }
@@ -45,7 +48,7 @@ fn words(report: &Report, view: &View) -> String {
     text
 }
 
-fn lines(verdict: &Verdict, view: &View) -> Vec<String> {
+pub(super) fn lines(verdict: &Verdict, view: &View) -> Vec<String> {
     let colour = match verdict.severity {
         Severity::Info => Colour::Green,
         Severity::Notice | Severity::Warning => Colour::Yellow,

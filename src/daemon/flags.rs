@@ -2,6 +2,7 @@
 
 use crate::driver::table::DRIVERS;
 use crate::error::{Error, Kind, Result};
+use crate::listen::{Listen, PORT};
 use crate::paths::{self, CorosyncPaths};
 use crate::policy::Policy;
 use crate::sys::{host, sock};
@@ -42,6 +43,8 @@ pub struct Flags {
     pub socket: PathBuf,
     /// `--group`
     pub group: String,
+    /// `--listen`
+    pub listen: Listen,
     /// `--standalone`
     pub standalone: bool,
     /// The restart policy.
@@ -135,6 +138,12 @@ fn options() -> Options {
         "group",
         "group of the local socket: may read; uid 0 may change [root]",
         "NAME",
+    );
+    o.optmulti(
+        "l",
+        "listen",
+        &format!("remote service, repeatable; none: off [this node's link addresses, port {PORT}]"),
+        "ADDR[:PORT]",
     );
     o.optflag(
         "",
@@ -278,6 +287,7 @@ fn flags(found: &Matches) -> Result<Flags> {
         socket,
         run_dir,
         group: found.opt_str("group").unwrap_or_else(|| "root".into()),
+        listen: listen(found)?,
         standalone: found.opt_present("standalone"),
         policy: Policy {
             restart_delay: secs(found, "restart-delay")?.unwrap_or(default.restart_delay),
@@ -293,6 +303,11 @@ fn flags(found: &Matches) -> Result<Flags> {
         debug: found.opt_present("debug"),
         test: found.opt_present("test"),
     })
+}
+
+fn listen(found: &Matches) -> Result<Listen> {
+    Listen::read(&found.opt_strs("listen"))
+        .map_err(|wrong| usage("use", &format!("--listen {}", wrong.value), &wrong.cause))
 }
 
 fn corosync_paths(found: &Matches) -> Result<CorosyncPaths> {

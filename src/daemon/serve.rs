@@ -55,6 +55,7 @@ impl Daemon {
                 log::error!("thread cm-monitor does not end and is left behind");
             }
         }
+        self.manager.end_peers();
         data.end_watch();
         if let Some(watch) = self.watch {
             // corosync's libraries have no time-out: one that is stopped, and left so, holds the thread.
@@ -66,6 +67,9 @@ impl Daemon {
         }
         // What cm-watch told of the end.
         self.manager.pass_last_events();
+        if let Some(service) = self.manager.with(|m| m.cl_svc_hdl_remote.take()) {
+            service.stop();
+        }
         if let Some(service) = self.manager.with(|m| m.cl_svc_hdl.take()) {
             service.stop();
         }

@@ -10,11 +10,15 @@ use crate::driver::{DriverOps, Params, Watcher, table};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Hub, Kind, Note, Severity};
 use crate::journal::Journal;
+use crate::listen::Listen;
 use crate::log as cm_log;
 use crate::mgr::monitor::Monitor;
 use crate::mgr::state::Hold;
 use crate::mgr::{self, Kept, Manager, publish};
+use crate::peer::Peers;
+use crate::remote::RemoteSource;
 use crate::service::local::LocalService;
+use crate::service::remote::{self, RemoteService};
 use crate::sys::daemon::{self, ReadyPipe};
 use crate::sys::procfs::Proc;
 use crate::sys::signal::{self, Signals};
@@ -264,6 +268,15 @@ fn begin_threads(
         journal.reader(),
     ));
     mgr::set_global(Arc::clone(&manager))?;
+    let listen = flags.listen.clone();
+    let source: Arc<dyn RemoteSource> = Arc::new(Arc::clone(&driver.data));
+    let peers = Peers::new(
+        Arc::clone(&source),
+        flags.node.clone(),
+        remote::port(&listen),
+    );
+    let peers = Arc::new(peers);
+    manager.set_peers(Arc::clone(&peers));
     let listener = sock::bind_local(&flags.socket, Some(group))?;
     let events = publish::start(Arc::clone(&driver.data), journal, hub, tell_supervisor)?;
     let text = format!(
@@ -294,6 +307,11 @@ fn begin_threads(
         failed: None,
     };
     manager.with(|m| m.cl_svc_hdl = Some(Box::new(local)));
+    if listen != Listen::Off {
+        let remote = RemoteService::start(listen, source, Arc::clone(&manager) as Arc<_>)?;
+        manager.with(|m| m.cl_svc_hdl_remote = Some(Box::new(remote)));
+    }
+    manager.watch_peers(Box::new(peers))?;
     let watch = driver.watcher.map(begin_watch).transpose()?;
     let monitor = Monitor {
         manager: Arc::clone(&manager),

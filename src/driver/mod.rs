@@ -11,6 +11,7 @@ pub mod table;
 use crate::error::{Error, Result};
 use crate::event::{EventSink, EvtQueue, Note};
 use crate::paths::CorosyncPaths;
+use crate::remote::{RemoteSource, RemoteView};
 use crate::sys::wake::Waker;
 use crate::types::{Mono, NodeId, Pid};
 use crate::wire::{
@@ -217,6 +218,12 @@ pub trait DriverData: change::Changes + Send + Sync {
     /// The event of this ticket ([`Note::ticket`]), and all before it, are out: in the journal, if that
     /// takes any. It has this number.
     fn told(&self, _ticket: u64, _seq: u64) {}
+    /// For the remote service and the client of the other nodes.
+    fn remote(&self) -> Arc<RemoteView> {
+        Arc::default()
+    }
+    /// Wakes somebody, as long as he is there, whenever [`DriverData::remote`] has become another one.
+    fn watch_remote(&self, _waker: &Arc<Waker>) {}
     /// Ends the [`Watcher`].
     fn end_watch(&self) {}
     /// For `status`.
@@ -251,6 +258,16 @@ pub trait DriverData: change::Changes + Send + Sync {
     /// # Errors
     /// When there is none, or it cannot be used.
     fn key_fingerprint(&self) -> Result<String>;
+}
+
+impl RemoteSource for Arc<dyn DriverData> {
+    fn remote(&self) -> Arc<RemoteView> {
+        self.as_ref().remote()
+    }
+
+    fn watch_remote(&self, waker: &Arc<Waker>) {
+        self.as_ref().watch_remote(waker);
+    }
 }
 
 /// A sink that fills a driver's internal queue and wakes the monitor.

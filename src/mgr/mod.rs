@@ -4,6 +4,7 @@
 mod change;
 mod kept;
 pub mod monitor;
+mod peers;
 pub mod publish;
 pub mod state;
 mod view;
@@ -16,6 +17,8 @@ use crate::driver::{DriverData, DriverOps};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Hub, Note};
 use crate::journal::Reader;
+use crate::peer::Peers;
+use crate::peer::watch::PeerWatch;
 use crate::policy::Policy;
 use crate::sys::wake::Waker;
 use crate::sys::{clock, host};
@@ -124,6 +127,10 @@ pub struct Manager {
     node_name: String,
     /// When the monitor was last seen at work ([`Mono`]).
     beat: AtomicU64,
+    /// The way to the other nodes.
+    peers: OnceLock<Arc<Peers>>,
+    /// Who compares them with this one, where somebody does.
+    peer_watch: OnceLock<Arc<PeerWatch>>,
 }
 
 impl fmt::Debug for Manager {
@@ -185,6 +192,8 @@ impl Manager {
             journal,
             node_name,
             beat,
+            peers: OnceLock::new(),
+            peer_watch: OnceLock::new(),
         }
     }
 
@@ -211,6 +220,18 @@ impl Manager {
         Arc::clone(&self.clusmgr.lock().driver_data)
     }
 
+    /// The way to the other nodes; none before [`Manager::set_peers`].
+    #[must_use]
+    pub fn peers(&self) -> Option<Arc<Peers>> {
+        self.peers.get().cloned()
+    }
+
+    /// Once: the way to the other nodes.
+    pub fn set_peers(&self, peers: Arc<Peers>) {
+        // A second one would be a mistake of the daemon's start, and changes nothing.
+        let _ = self.peers.set(peers);
+    }
+
     /// What `status` answers.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -222,6 +243,8 @@ impl Manager {
         let now = clock::now();
         let mut degraded = view.degraded;
         degraded.extend(data.degraded());
+        let peers = self.peer_watch.get();
+        degraded.extend(peers.map_or_else(Vec::new, |p| p.degraded()));
         let (cluster, links) = data.cluster();
         let left = |at: Mono| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
         Status {
@@ -251,6 +274,7 @@ impl Manager {
             links,
             config: data.config_status(),
             key: data.key_status(),
+            peers: peers.map_or_else(Vec::new, |p| p.statuses()),
             degraded,
             last_event: self.hub.latest(),
         }

@@ -4,6 +4,7 @@
 //! It polls on a period, as in C, but its sleep is a `poll(2)` over the process, the notify socket,
 //! a wake-up descriptor and the next deadline: a death ends the sleep at once.
 
+mod first;
 mod tell;
 
 use super::state::{Action, Hold, Input, Phase, State, Why};
@@ -16,7 +17,7 @@ use crate::sys::clock;
 use crate::sys::ready;
 use crate::sys::wake::Waker;
 use crate::types::{Mono, WallMs};
-use crate::wire::{DegradedItem, LastExit, Mode};
+use crate::wire::{DegradedItem, LastExit, Mode, ServiceState};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -91,6 +92,8 @@ struct Running {
     next_tick: Mono,
     /// When a corosync of somebody else was last looked for.
     looked: Mono,
+    /// The first start waits for a look at the other nodes.
+    first: Option<first::First>,
     taken: u64,
     finished: bool,
 }
@@ -109,6 +112,7 @@ impl Running {
             unsaved: None,
             next_tick: clock::now(),
             looked: clock::now(),
+            first: None,
             taken: 0,
             finished: false,
         }
@@ -119,7 +123,7 @@ impl Running {
         if found.is_none() {
             self.remember_death();
         }
-        self.take(Input::Boot { found }, clock::now());
+        self.boot(found);
         // A stop that the last clusmgr was killed in is gone on with.
         if let (Some(hold), Some(run)) = (self.state.hold, self.run) {
             if self.it.kept.ends == Some(run.pid) {
@@ -142,6 +146,7 @@ impl Running {
             .deadline()
             .map_or(self.next_tick, |d| d.min(self.next_tick));
         let until = self.it.service.next_look().map_or(until, |l| l.min(until));
+        let until = self.first.map_or(until, |f| f.until.min(until));
         let mut fds = self.it.service.wake_fds();
         fds.push(self.it.waker.as_fd());
         ready::wait_any(&fds, until.since(now));
@@ -160,10 +165,11 @@ impl Running {
         if self.finished {
             return;
         }
+        self.start_first(now);
         if self.next_tick <= now {
             // A late tick is not caught up with: the next is a whole period away.
             self.next_tick = now.plus(self.it.interval);
-            if self.it.service.check_misc(now) {
+            if self.it.service.check_misc(now) && self.first.is_none() {
                 self.take(Input::Changed, now);
             }
             (self.it.keep)();
@@ -431,7 +437,11 @@ impl Running {
     }
 
     fn show(&self) {
-        let (mode, reason) = self.state.mode();
+        let first = self.first.filter(|_| !self.state.ending);
+        let (mode, reason) = match first {
+            None => self.state.mode(),
+            Some(_) => (Mode::Cluster, None),
+        };
         self.it.manager.show(View {
             mode,
             reason,
@@ -440,13 +450,16 @@ impl Running {
             } else {
                 None
             },
-            service: self.state.service(),
+            service: match first {
+                None => self.state.service(),
+                Some(_) => ServiceState::Backoff,
+            },
             pid: self.run.map(|r| r.pid),
             adopted: self.adopted,
             since: self.since,
             restarts: self.state.restarts,
             last_exit: self.last_exit.clone(),
-            retry_at: self.state.retry_at(),
+            retry_at: self.state.retry_at().or(first.map(|f| f.until)),
             not_before: self.state.not_before,
             hold: self.state.hold,
             degraded: self.unsaved.iter().cloned().collect(),

@@ -126,7 +126,7 @@ pub enum Input {
     },
     /// It is stopped or silent for longer than the hang time-out.
     Hung,
-    /// A change needs a restart (C: `corosync_reboot_needed`).
+    /// A change, or that it is isolated, needs a restart (C: `corosync_reboot_needed`).
     NeedRestart,
     /// The configuration, the key or the binary has changed.
     Changed,

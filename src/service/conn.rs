@@ -1,21 +1,23 @@
 //! One client of the local service, on a thread of its own.
 
 use super::dispatch::{Caller, dispatch, read_request, refuse};
+use super::follow::{Stream, follow};
+use super::forward::Elsewhere;
 use super::line::Lines;
 use super::local::{Limits, Shared};
 use super::table::End;
-use super::{Manager, follow};
+use super::{Manager, forward};
 use crate::error::{Error, Kind};
 use crate::event::Listen;
 use crate::sys::ready::{Want, wait};
 use crate::sys::wake::Waker;
-use crate::wire::{Answer, MAX_LINE, PROTO, ReplyLine, Request};
+use crate::wire::{Answer, MAX_LINE, PROTO, ReplyLine, Request, RequestLine};
 use serde::Serialize;
 use serde_json::json;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -137,16 +139,20 @@ impl Conn {
         }
         let (id, answer) = match read_request(line) {
             Err((id, e)) => (id, refuse(&e)),
-            Ok(r) => match r.request {
-                Request::Subscribe { since } => return self.subscribe(r.id, since),
+            Ok(line) => match line.request {
+                Request::Subscribe { since } => return self.subscribe(&line, since),
+                _ if line.all || line.node.is_some() => {
+                    let answer = forward::forward(self.manager.as_ref(), &line, &self.caller);
+                    (line.id, answer)
+                }
                 Request::Status => {
                     let status = self.manager.status();
-                    self.reply_ok(r.id, &status)?;
+                    self.reply_ok(line.id, &status)?;
                     self.shared.done(self.id);
                     return Ok(());
                 }
                 request => (
-                    r.id,
+                    line.id,
                     dispatch(self.manager.as_ref(), &request, &self.caller),
                 ),
             },
@@ -156,7 +162,8 @@ impl Conn {
         Ok(())
     }
 
-    fn subscribe(&mut self, id: u64, since: Option<u64>) -> Result<(), Over> {
+    fn subscribe(&mut self, line: &RequestLine, since: Option<u64>) -> Result<(), Over> {
+        let id = line.id;
         if !self.shared.subscribe(self.id) {
             let max = self.limits().subscribers;
             let e = Error::new(
@@ -170,13 +177,79 @@ impl Conn {
             self.shared.done(self.id);
             return Ok(());
         }
+        match forward::elsewhere(self.manager.as_ref(), line) {
+            Ok(None) => {}
+            Ok(Some(there)) => return self.relay(id, &there, since),
+            Err(e) => {
+                self.reply(id, refuse(&e))?;
+                self.shared.unsubscribe(self.id);
+                return Ok(());
+            }
+        }
         let hub = self.manager.hub();
         let latest = hub.latest();
         // A number that was never used (of another node, or from before the state was lost) would
         // leave the client without events for ever; `from` tells it where it really begins.
         let after = since.unwrap_or(latest).min(latest);
         self.reply(id, Answer::Ok(json!({"from": after.saturating_add(1)})))?;
-        Err(follow::follow(self, &hub, after))
+        let mut stream = Subscriber {
+            conn: self,
+            want: Want::Read,
+        };
+        Err(follow(&mut stream, &hub, after))
+    }
+
+    /// A subscription to another node: its lines are handed on as they come.
+    fn relay(&mut self, id: u64, there: &Elsewhere, since: Option<u64>) -> Result<(), Over> {
+        let (mut link, _turn) = match there.subscribe(since) {
+            Ok((answer @ Answer::Ok(_), link, turn)) => {
+                self.reply(id, answer)?;
+                (link, turn)
+            }
+            other => {
+                let answer = other.map_or_else(|e| refuse(&e), |(answer, ..)| answer);
+                self.reply(id, answer)?;
+                self.shared.unsubscribe(self.id);
+                return Ok(());
+            }
+        };
+        let mut want = Want::Read;
+        loop {
+            while let Some(line) = link.waiting().map_err(|_| Over)? {
+                let text = std::str::from_utf8(&line).map_err(|_| Over)?;
+                self.send(format!("{}\n", text.replace('\n', " ")).as_bytes())?;
+            }
+            if let Some(end) = self.shared.end(self.id) {
+                return Err(self.ended(end));
+            }
+            let what = [
+                (link.as_fd(), Want::Read),
+                (self.slot.stream.as_fd(), want),
+                (self.slot.waker.as_fd(), Want::Read),
+            ];
+            let [_, client, woken] = wait(what, None).map_err(|_| Over)?;
+            if woken.ready {
+                self.slot.waker.clear();
+            }
+            if client.ended {
+                return Err(Over);
+            }
+            if client.ready {
+                self.forget(&mut want)?;
+            }
+        }
+    }
+
+    /// What a subscriber says is read and forgotten; that it will say nothing more is no reason to leave
+    /// it.
+    fn forget(&self, want: &mut Want) -> Result<(), Over> {
+        match (&*self.slot.stream).read(&mut [0; 512]) {
+            Ok(0) => *want = Want::End,
+            Ok(_) => {}
+            Err(e) if would_block(&e) => {}
+            Err(_) => return Err(Over),
+        }
+        Ok(())
     }
 
     fn proto(&mut self) -> Option<u32> {
@@ -232,6 +305,54 @@ impl Conn {
     /// reading, and must not cost anything for longer.
     pub(super) fn send(&self, bytes: &[u8]) -> Result<(), Over> {
         send_by(&self.slot.stream, bytes, self.limits().write)
+    }
+}
+
+/// A connection that has become a stream of events.
+struct Subscriber<'a> {
+    conn: &'a Conn,
+    /// What is still waited for of the client.
+    want: Want,
+}
+
+impl Stream for Subscriber<'_> {
+    fn manager(&self) -> &dyn Manager {
+        self.conn.manager.as_ref()
+    }
+
+    fn waker(&self) -> &Waker {
+        &self.conn.slot.waker
+    }
+
+    fn listener(&self) -> Weak<dyn Listen> {
+        let weak: Weak<Slot> = Arc::downgrade(&self.conn.slot);
+        weak
+    }
+
+    fn ending(&self) -> bool {
+        self.conn.shared.end(self.conn.id).is_some()
+    }
+
+    fn send(&mut self, line: &str) -> Result<(), Over> {
+        let mut text = String::with_capacity(line.len() + 1);
+        text.push_str(line);
+        text.push('\n');
+        self.conn.send(text.as_bytes())
+    }
+
+    fn rest(&mut self) -> Result<(), Over> {
+        let what = [
+            (self.conn.slot.stream.as_fd(), self.want),
+            (self.conn.slot.waker.as_fd(), Want::Read),
+        ];
+        let [client, _] = wait(what, None).map_err(|_| Over)?;
+        if client.ended {
+            return Err(Over);
+        }
+        if client.ready {
+            self.conn.forget(&mut self.want)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,15 +1,16 @@
 //! From a request to its answer, whatever way it came.
 
 use super::{Command, Hold, Manager};
-use crate::driver::change::{Request as Change, What};
+use crate::driver::change::{Request as Changing, What};
 use crate::error::{Error, Kind, Result};
 use crate::verdict;
 use crate::wire::{
-    Answer, ConfText, EventsPage, MAX_EVENTS, MAX_LINE, Request, RequestLine, WireError,
+    Answer, Change, ConfText, EventsPage, MAX_EVENTS, MAX_LINE, Request, RequestLine, WireError,
 };
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Longest time that a request may wait for its outcome.
@@ -17,20 +18,58 @@ pub const MAX_WAIT: Duration = Duration::from_secs(600);
 /// Room in a line for everything around the events.
 const ENVELOPE: usize = 4096;
 
-/// Who asks, in the kernel's words (`SO_PEERCRED`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller {
-    /// Effective user id when it connected.
-    pub uid: u32,
-    /// Effective group id.
-    pub gid: u32,
-    /// Process id; 0 if it is in a pid namespace that we do not see.
-    pub pid: i32,
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody on this machine, in the kernel's words (`SO_PEERCRED`).
+    Local {
+        /// Effective user id when it connected.
+        uid: u32,
+        /// Effective group id.
+        gid: u32,
+        /// Process id; 0 if it is in a pid namespace that we do not see.
+        pid: i32,
+    },
+    /// Somebody who has the cluster's key.
+    Peer {
+        /// What it calls itself; every holder of the key can pose as any node.
+        node: String,
+        /// Where it comes from.
+        address: IpAddr,
+    },
 }
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "uid {} pid {}", self.uid, self.pid)
+        match self {
+            Caller::Local { uid, pid, .. } => write!(f, "uid {uid} pid {pid}"),
+            Caller::Peer { node, address } => write!(f, "node {node} ({address})"),
+        }
+    }
+}
+
+impl Caller {
+    /// Whether it may ask for this.
+    ///
+    /// # Errors
+    /// What forbids it.
+    pub fn may(&self, request: &Request) -> Result<()> {
+        let denied = |cause: String, hint: &str| {
+            let e = Error::new(word_of(request), "", cause);
+            Err(e.hint(hint).kind(Kind::Denied))
+        };
+        match (self, request.changes()) {
+            (_, Change::Nothing) | (Caller::Peer { .. }, Change::Service) => Ok(()),
+            (Caller::Local { uid: 0, .. }, _) => Ok(()),
+            (Caller::Local { .. }, _) => denied(
+                format!("only root may change something here, and {self} asks"),
+                "ask again as root",
+            ),
+            (Caller::Peer { .. }, Change::Configuration) => denied(
+                format!("another node may not, and {self} asks"),
+                "run clusmgrctl on this node",
+            ),
+        }
     }
 }
 
@@ -50,19 +89,15 @@ pub fn refuse(e: &Error) -> Answer {
 }
 
 fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<Value> {
-    if request.changes() && caller.uid != 0 {
-        let cause = format_args!("only root may change something here, and {caller} asks");
-        let e = Error::new(word_of(request), "", cause);
-        return Err(e.hint("ask again as root").kind(Kind::Denied));
-    }
+    caller.may(request)?;
     let command = |command: Command, wait_ms: u64| {
         let wait = Duration::from_millis(wait_ms).min(MAX_WAIT);
-        json(&manager.command(command, &caller.to_string(), wait)?)
+        json(&manager.command(command, caller, wait)?)
     };
     let change = |what: What, this_node_only: bool, dry_run: bool| {
         let by = caller.to_string();
         json(&manager.config_change(
-            &Change {
+            &Changing {
                 what,
                 this_node_only,
                 by,
@@ -103,6 +138,7 @@ fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<V
         } => change(What::Rollback(*number), *this_node_only, *dry_run),
         Request::ConfigHistory => json(&manager.config_history()?),
         Request::KeyFingerprint => manager.key_fingerprint(),
+        Request::PeerReport => json(&manager.status().report()),
         Request::Subscribe { .. } => {
             Err(Error::new("subscribe", "", "not possible here").kind(Kind::Usage))
         }

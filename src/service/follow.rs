@@ -1,37 +1,49 @@
 //! A connection that has become a stream of events.
 
-use super::conn::{Conn, Over, Slot, would_block};
+use super::Manager;
+use super::conn::Over;
 use crate::event::{Follow, Hub, Listen};
-use crate::sys::ready::{Want, wait};
+use crate::sys::wake::Waker;
 use crate::wire::{MAX_EVENTS, lagged_line};
 use serde_json::Value;
-use std::io::Read;
-use std::os::fd::AsFd;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Instant;
+
+/// A connection, of the local service or the remote one.
+pub(super) trait Stream {
+    fn manager(&self) -> &dyn Manager;
+    /// What ends [`Stream::rest`].
+    fn waker(&self) -> &Waker;
+    /// Wakes it.
+    fn listener(&self) -> Weak<dyn Listen>;
+    /// Whether the service ends it.
+    fn ending(&self) -> bool;
+    /// Sends a line, its newline not given.
+    fn send(&mut self, line: &str) -> Result<(), Over>;
+    /// Waits for an event, the end of the service or of the client. What the client says is read and
+    /// forgotten.
+    fn rest(&mut self) -> Result<(), Over>;
+}
 
 /// Sends every event after number `after`, until the client hangs up, the hub is closed or the
 /// service stops; in the last two cases not before it has sent what there is.
 ///
 /// It waits for the client and the hub in one poll without a deadline, so a quiet subscriber costs
 /// no wake-up at all, and its hanging up is seen at once.
-pub(super) fn follow(conn: &Conn, hub: &Hub, mut after: u64) -> Over {
-    let weak: Weak<Slot> = Arc::downgrade(&conn.slot);
-    let listener: Weak<dyn Listen> = weak;
-    hub.listen(listener);
-    let mut hears = true;
+pub(super) fn follow(stream: &mut dyn Stream, hub: &Hub, mut after: u64) -> Over {
+    hub.listen(stream.listener());
     loop {
         // Cleared before the hub is asked: what comes in between wakes the wait below.
-        conn.slot.waker.clear();
-        let ending = conn.shared.end(conn.id).is_some();
+        stream.waker().clear();
+        let ending = stream.ending();
         let sent = match hub.wait_after(after, Instant::now()) {
             Follow::Lines(lines) => lines
                 .into_iter()
-                .try_for_each(|(seq, line)| send_event(conn, &mut after, seq, &line)),
-            Follow::Behind => catch_up(conn, hub, &mut after),
+                .try_for_each(|(seq, line)| send_event(stream, &mut after, seq, &line)),
+            Follow::Behind => catch_up(stream, hub, &mut after),
             Follow::Closed => Err(Over),
             Follow::Nothing if ending => Err(Over),
-            Follow::Nothing => rest(conn, &mut hears),
+            Follow::Nothing => stream.rest(),
         };
         if let Err(over) = sent {
             return over;
@@ -39,29 +51,26 @@ pub(super) fn follow(conn: &Conn, hub: &Hub, mut after: u64) -> Over {
     }
 }
 
-fn send_event(conn: &Conn, after: &mut u64, seq: u64, line: &str) -> Result<(), Over> {
-    let mut text = String::with_capacity(line.len() + 1);
-    text.push_str(line);
-    text.push('\n');
-    conn.send(text.as_bytes())?;
+fn send_event(stream: &mut dyn Stream, after: &mut u64, seq: u64, line: &str) -> Result<(), Over> {
+    stream.send(line)?;
     *after = seq;
     Ok(())
 }
 
 /// Reads from the journal what has left memory, and says so where the journal has it no more.
-fn catch_up(conn: &Conn, hub: &Hub, after: &mut u64) -> Result<(), Over> {
+fn catch_up(stream: &mut dyn Stream, hub: &Hub, after: &mut u64) -> Result<(), Over> {
     // Asked before the journal is read: what leaves memory after this is in the journal, or lost
     // the next time round.
     let in_memory = hub.oldest().unwrap_or_else(|| hub.latest() + 1);
-    let page = match conn.manager.events_since(*after, MAX_EVENTS) {
+    let page = match stream.manager().events_since(*after, MAX_EVENTS) {
         Ok(page) => page,
         Err(e) => {
             log::warn!("{e}");
-            return lagged(conn, after, in_memory);
+            return lagged(stream, after, in_memory);
         }
     };
     if page.gone && page.first > *after + 1 {
-        lagged(conn, after, page.first)?;
+        lagged(stream, after, page.first)?;
     }
     let mut found = false;
     for event in &page.events {
@@ -70,7 +79,7 @@ fn catch_up(conn: &Conn, hub: &Hub, after: &mut u64) -> Result<(), Over> {
         };
         if seq > *after {
             found = true;
-            send_event(conn, after, seq, &event.to_string())?;
+            send_event(stream, after, seq, &event.to_string())?;
         }
     }
     if found {
@@ -78,39 +87,15 @@ fn catch_up(conn: &Conn, hub: &Hub, after: &mut u64) -> Result<(), Over> {
     }
     // The journal has nothing after this number, though there was something: it could not be
     // written.
-    lagged(conn, after, in_memory)
+    lagged(stream, after, in_memory)
 }
 
 /// Says that the events before `next` are lost, and goes on from there.
-fn lagged(conn: &Conn, after: &mut u64, next: u64) -> Result<(), Over> {
+fn lagged(stream: &mut dyn Stream, after: &mut u64, next: u64) -> Result<(), Over> {
     let from = *after + 1;
     if next > from {
-        let text = format!("{}\n", lagged_line(from, next));
-        conn.send(text.as_bytes())?;
+        stream.send(&lagged_line(from, next))?;
         *after = next - 1;
-    }
-    Ok(())
-}
-
-/// Waits for an event, the end of the service or of the client. What the client says is read and
-/// forgotten; that it will say nothing more (`hears` turns false) is no reason to leave it.
-fn rest(conn: &Conn, hears: &mut bool) -> Result<(), Over> {
-    let want = if *hears { Want::Read } else { Want::End };
-    let what = [
-        (conn.slot.stream.as_fd(), want),
-        (conn.slot.waker.as_fd(), Want::Read),
-    ];
-    let [client, _] = wait(what, None).map_err(|_| Over)?;
-    if client.ended {
-        return Err(Over);
-    }
-    if client.ready {
-        match (&*conn.slot.stream).read(&mut [0; 512]) {
-            Ok(0) => *hears = false,
-            Ok(_) => {}
-            Err(e) if would_block(&e) => {}
-            Err(_) => return Err(Over),
-        }
     }
     Ok(())
 }

@@ -3,22 +3,26 @@
 mod conn;
 pub mod dispatch;
 mod follow;
+mod forward;
 mod line;
 pub mod local;
+pub mod remote;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use dispatch::{Caller, dispatch};
 pub use local::LocalService;
+pub use remote::RemoteService;
 
 pub use crate::mgr::Command;
 pub use crate::mgr::state::Hold;
 
 use crate::driver::change::Request;
 use crate::error::Result;
-use crate::event::Hub;
+use crate::event::{Hub, Kind as EventKind, Note, Severity};
 use crate::mgr;
+use crate::peer::Peers;
 use crate::wire::{ChangeReport, CheckReport, DiffReport, EventsPage, HistoryPage, Status};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -31,12 +35,12 @@ pub trait Manager: Send + Sync {
     fn status(&self) -> Status;
 
     /// Takes a command and waits at most `wait` for what comes of it; with no time at all it returns
-    /// when the command is taken. `caller` is for the log: `uid 0 pid 123`.
+    /// when the command is taken. `caller` is for the log and the events.
     ///
     /// # Errors
     /// The command was refused or failed, or did not succeed in time
     /// ([`crate::error::Kind::TimedOut`]).
-    fn command(&self, command: Command, caller: &str, wait: Duration) -> Result<Status>;
+    fn command(&self, command: Command, caller: &Caller, wait: Duration) -> Result<Status>;
 
     /// Journaled events with a greater number than `since`, at most `limit`.
     ///
@@ -82,6 +86,11 @@ pub trait Manager: Send + Sync {
     /// # Errors
     /// There is no key.
     fn key_fingerprint(&self) -> Result<Value>;
+
+    /// The way to the other nodes; none before there is one.
+    fn peers(&self) -> Option<Arc<Peers>> {
+        None
+    }
 }
 
 impl Manager for mgr::Manager {
@@ -89,8 +98,15 @@ impl Manager for mgr::Manager {
         mgr::Manager::status(self)
     }
 
-    fn command(&self, command: Command, caller: &str, wait: Duration) -> Result<Status> {
-        mgr::Manager::command(self, command, caller, wait)?;
+    fn command(&self, command: Command, caller: &Caller, wait: Duration) -> Result<Status> {
+        if let Caller::Peer { node, address } = caller {
+            let what = command.as_str();
+            let text = format!("{caller} asks for a {what} of corosync");
+            let note = Note::new(EventKind::PeerAsked, Severity::Notice, text);
+            let note = note.with("from", node.as_str()).with("what", what);
+            self.publish(note.with("address", address.to_string()));
+        }
+        mgr::Manager::command(self, command, &caller.to_string(), wait)?;
         Ok(mgr::Manager::status(self))
     }
 
@@ -138,6 +154,10 @@ impl Manager for mgr::Manager {
 
     fn key_fingerprint(&self) -> Result<Value> {
         Ok(json!({"fingerprint": self.driver_data().key_fingerprint()?}))
+    }
+
+    fn peers(&self) -> Option<Arc<Peers>> {
+        mgr::Manager::peers(self)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Who is connected: places, and who has to give up theirs. No I/O happens here.
 
-use super::dispatch::Caller;
 use std::collections::BTreeMap;
 
 /// Why a connection has to end.
@@ -23,7 +22,8 @@ enum Doing {
 
 #[derive(Debug)]
 struct Place<T> {
-    caller: Caller,
+    /// Of root's client.
+    root: bool,
     doing: Doing,
     end: Option<End>,
     handle: T,
@@ -69,7 +69,7 @@ impl<T: Clone> Table<T> {
 
     /// Finds a place for a client, at the cost of the longest idle one if need be; root's
     /// connections are closed last.
-    pub(super) fn admit(&mut self, caller: Caller, handle: T) -> Admission<T> {
+    pub(super) fn admit(&mut self, root: bool, handle: T) -> Admission<T> {
         let taken = self.places.values().filter(|p| p.end.is_none()).count();
         let mut evicted = None;
         if taken >= self.max {
@@ -78,7 +78,7 @@ impl<T: Clone> Table<T> {
                 .values_mut()
                 .filter(|p| p.end.is_none())
                 .filter_map(|p| match p.doing {
-                    Doing::Idle(since) => Some(((p.caller.uid == 0, since), p)),
+                    Doing::Idle(since) => Some(((p.root, since), p)),
                     Doing::Request | Doing::Subscription => None,
                 })
                 .min_by_key(|(order, _)| *order);
@@ -90,7 +90,7 @@ impl<T: Clone> Table<T> {
         }
         let id = self.tick();
         let place = Place {
-            caller,
+            root,
             doing: Doing::Idle(id),
             end: self.stopping.then_some(End::Stopping),
             handle,
@@ -169,16 +169,8 @@ impl<T: Clone> Table<T> {
 mod tests {
     use super::*;
 
-    fn caller(uid: u32) -> Caller {
-        Caller {
-            uid,
-            gid: uid,
-            pid: 1,
-        }
-    }
-
     fn admit(t: &mut Table<char>, uid: u32, name: char) -> Admission<char> {
-        t.admit(caller(uid), name)
+        t.admit(uid == 0, name)
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod resolve;
 pub mod signal;
 pub mod sock;
 pub mod spawn;
+pub mod tcp;
 pub mod term;
 pub mod tool;
 pub mod wake;

@@ -36,29 +36,50 @@ pub fn wait<const N: usize>(
     fds: [(BorrowedFd<'_>, Want); N],
     deadline: Option<Instant>,
 ) -> io::Result<[Got; N]> {
-    let mut set = fds.map(|(fd, want)| {
-        let flags = match want {
-            Want::Read => PollFlags::POLLIN,
-            Want::Write => PollFlags::POLLOUT,
-            Want::End => PollFlags::empty(),
-        };
-        PollFd::new(fd, flags)
-    });
+    let mut set = fds.map(poll_fd);
+    poll_by(&mut set, deadline)?;
+    Ok(set.map(|p| got(&p)))
+}
+
+/// As [`wait`], for a number of descriptors that is known at run time only.
+///
+/// # Errors
+/// As [`wait`].
+pub fn wait_each(
+    fds: &[(BorrowedFd<'_>, Want)],
+    deadline: Option<Instant>,
+) -> io::Result<Vec<Got>> {
+    let mut set: Vec<PollFd<'_>> = fds.iter().map(|f| poll_fd(*f)).collect();
+    poll_by(&mut set, deadline)?;
+    Ok(set.iter().map(got).collect())
+}
+
+fn poll_fd((fd, want): (BorrowedFd<'_>, Want)) -> PollFd<'_> {
+    let flags = match want {
+        Want::Read => PollFlags::POLLIN,
+        Want::Write => PollFlags::POLLOUT,
+        Want::End => PollFlags::empty(),
+    };
+    PollFd::new(fd, flags)
+}
+
+fn poll_by(set: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
     loop {
         let timeout = deadline.map_or(PollTimeout::NONE, remaining);
-        match poll(&mut set, timeout) {
-            Ok(_) => break,
+        match poll(set, timeout) {
+            Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
     }
-    Ok(set.map(|p| {
-        let got = p.revents().unwrap_or(PollFlags::empty());
-        Got {
-            ready: got.intersects(PollFlags::POLLIN | PollFlags::POLLOUT),
-            ended: got.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
-        }
-    }))
+}
+
+fn got(p: &PollFd<'_>) -> Got {
+    let got = p.revents().unwrap_or(PollFlags::empty());
+    Got {
+        ready: got.intersects(PollFlags::POLLIN | PollFlags::POLLOUT),
+        ended: got.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
+    }
 }
 
 /// Waits until one of these can be read or has hung up, or the time is over. May return early.

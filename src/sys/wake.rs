@@ -27,8 +27,14 @@ impl Waker {
 
     /// Takes the pending wake-ups back, before the sleeper looks at what they were for.
     pub fn clear(&self) {
+        let _ = self.take();
+    }
+
+    /// As [`Waker::clear`]; whether there were any.
+    #[must_use]
+    pub fn take(&self) -> bool {
         // The failure is "nothing pending".
-        let _ = self.0.read();
+        self.0.read().is_ok()
     }
 }
 

@@ -68,6 +68,7 @@ impl Findings<'_> {
                 line = format!("{line}; it last ran with the older config_version {theirs}");
             }
             verdict.evidence.push(line);
+            verdict.evidence.extend(self.known_to_differ(m.nodeid));
         }
         if waits {
             let unseen = self::names(absent.iter().filter(unseen).map(|m| m.label()));
@@ -78,6 +79,16 @@ impl Findings<'_> {
         }
         if waits && total >= quorum {
             let mut first = lines(remedy("no-quorum-yet"));
+            first.append(&mut verdict.what_to_do);
+            verdict.what_to_do = first;
+        }
+        if self.hears_nobody() {
+            verdict.evidence.push(
+                "no other node is heard on any link, and no other clusmgr answers: it may be this \
+                 node's own network"
+                    .to_owned(),
+            );
+            let mut first = lines(remedy("own-network"));
             first.append(&mut verdict.what_to_do);
             verdict.what_to_do = first;
         }
@@ -107,6 +118,7 @@ impl Findings<'_> {
             let names = names(who.iter().map(|m| m.label()));
             Verdict::new(code, Severity::Warning, format!("{names}: {end}"))
                 .because(who.iter().map(told))
+                .because(who.iter().filter_map(|m| self.known_to_differ(m.nodeid)))
         };
         let mut found = Vec::new();
         if !heard.is_empty() {

@@ -22,6 +22,8 @@ pub const REASONS: &[&str] = &[
     "not-delivering",
     "not-ready",
     "output",
+    "peer-config",
+    "peer-key",
     "pid-file-held",
     "reload-stuck",
     "restart-needed",
@@ -124,6 +126,18 @@ fn of_the_configuration(word: &str) -> Option<&'static [&'static str]> {
             "copy corosync.conf from the node with the newest config_version",
             "clusmgrctl config apply FILE --this-node-only here: with the older one the next start fails",
         ],
+        "peer-config" => &[
+            "find the node that has the right corosync.conf: as a rule that of the newest config_version",
+            "clusmgrctl config apply FILE --this-node-only with that one on the nodes that are behind",
+            "where the versions are the same and the content is not: apply the right one on every node, \
+             under a greater config_version",
+        ],
+        "peer-key" => &[
+            "compare clusmgrctl key fingerprint on all nodes: the key that most of them have is as a rule \
+             the right one",
+            "copy it to the nodes that have another, then clusmgrctl config adopt and clusmgrctl restart \
+             there, one node at a time",
+        ],
         "not-answering" => &[
             "see whether it is stopped (state T in ps): kill -CONT lets it go on",
             "clusmgr kills and restarts it after --hang-timeout; without one, clusmgrctl restart does",
@@ -162,9 +176,13 @@ fn of_the_cluster(word: &str) -> Option<&'static [&'static str]> {
             "else see that the network to it carries UDP port 5405 and up, and no firewall drops it",
         ],
         "isolated" => &[
-            "look at this node's own network: cables, switch ports, addresses, firewall",
-            "see clusmgrctl link list; if the links are up and it lasts, clusmgrctl restart",
+            "wait: clusmgr restarts corosync here, one node at a time and once in 10 minutes",
+            "if it comes back, see clusmgrctl link list: a link that loses packets, or carries small \
+             ones only, does this",
         ],
+        "own-network" => {
+            &["look at this node's own network first: cables, switch ports, addresses, firewall"]
+        }
         "connected-but-no-member" => &[
             "wait some seconds: a node that has just started joins within that time",
             "see clusmgrctl why on that node: its corosync may hang, or die again and again",

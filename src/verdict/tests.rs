@@ -137,6 +137,46 @@ fn root_causes_come_before_their_symptoms() {
             no_quorum().degraded("isolated").degraded("not-delivering"),
             &["isolated", "not-quorate", "not-delivering"],
         ),
+        // Another key explains who is away; where all are there, it will hurt at the next start.
+        (
+            edit(no_quorum().peer(3, &["key"]).degraded("peer-key"), |s| {
+                link(s, 0).connected = true;
+            }),
+            &["peer-key", "connected-but-no-member", "not-quorate"],
+        ),
+        (
+            no_quorum()
+                .peer(2, &["config-version"])
+                .degraded("peer-config"),
+            &["peer-config", "not-quorate"],
+        ),
+        (
+            edit(base().without(3, MemberState::Left), |s| {
+                s.config.drift = true;
+            })
+            .peer(2, &["key", "config"])
+            .degraded("peer-key")
+            .degraded("peer-config"),
+            &["no-link", "peer-key", "peer-config", "drift"],
+        ),
+        (
+            base()
+                .died(
+                    "exit 0 (not asked for: its config_version is not its peers')",
+                    3,
+                )
+                .peer(2, &["config-version"])
+                .degraded("peer-config"),
+            &["config-version-behind", "peer-config", "crash-loop"],
+        ),
+        (
+            base()
+                .died("exit 9 (x)", 3)
+                .peer(2, &["config-version", "key"])
+                .degraded("peer-config")
+                .degraded("peer-key"),
+            &["crash-loop", "peer-config", "peer-key"],
+        ),
         (
             edit(base().without(3, MemberState::Left), |s| {
                 s.links[0].connected = false;
@@ -251,6 +291,9 @@ fn every_reason_that_the_sources_set_has_its_advice() {
             "hold-unsaved",
             "drift",
             "key-drift",
+            "isolated",
+            "peer-config",
+            "peer-key",
         ]
         .map(str::to_owned),
     );

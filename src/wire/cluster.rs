@@ -91,6 +91,11 @@ pub struct LinkStatus {
     pub down_count: u64,
     /// Whether it goes down again and again.
     pub flapping: bool,
+    /// Of a link that is not connected: whether something of the other node still arrives on it, so that
+    /// only the way to that node is cut. What another key made does not count. None while connected, or
+    /// unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<bool>,
 }
 
 impl ClusterStatus {

@@ -2,6 +2,7 @@
 
 use super::ConfText;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a client can ask.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,22 +116,36 @@ pub enum Request {
     /// The authkey's fingerprint: `{"fingerprint":…}`.
     #[serde(rename = "key.fingerprint")]
     KeyFingerprint,
+    /// What peers compare: a [`PeerReport`](super::PeerReport).
+    #[serde(rename = "peer.report")]
+    PeerReport,
+}
+
+/// What a request changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: it reads.
+    Nothing,
+    /// Whether corosync runs.
+    Service,
+    /// The configuration. A dry run counts: corosync's own check, which is part of it, opens the log file
+    /// that the text names, as root.
+    Configuration,
 }
 
 impl Request {
-    /// Whether it changes something, and so needs uid 0. A dry run does too: corosync's own check, which
-    /// is part of it, opens the log file that the text names, as root.
+    /// What it changes; it needs uid 0 if that is anything.
     #[must_use]
-    pub fn changes(&self) -> bool {
+    pub fn changes(&self) -> Change {
         // Without a `_`, so that a new request cannot be forgotten here.
         match self {
-            Request::Start { .. }
-            | Request::Stop { .. }
-            | Request::Restart { .. }
-            | Request::ConfigApply { .. }
+            Request::Start { .. } | Request::Stop { .. } | Request::Restart { .. } => {
+                Change::Service
+            }
+            Request::ConfigApply { .. }
             | Request::ConfigAdopt { .. }
             | Request::ConfigRevert { .. }
-            | Request::ConfigRollback { .. } => true,
+            | Request::ConfigRollback { .. } => Change::Configuration,
             Request::Status
             | Request::Why
             | Request::Events { .. }
@@ -139,7 +154,19 @@ impl Request {
             | Request::ConfigCheck
             | Request::ConfigDiff { .. }
             | Request::ConfigHistory
-            | Request::KeyFingerprint => false,
+            | Request::KeyFingerprint
+            | Request::PeerReport => Change::Nothing,
+        }
+    }
+
+    /// How long its outcome may be waited for, as it says itself.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        match self {
+            Request::Start { wait_ms, .. }
+            | Request::Stop { wait_ms, .. }
+            | Request::Restart { wait_ms } => Duration::from_millis(*wait_ms),
+            _ => Duration::ZERO,
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn healthy(nodes: u32, links: u8) -> Status {
         latency_us: 250,
         down_count: 0,
         flapping: false,
+        heard: None,
     };
     Status {
         schema: STATUS_SCHEMA,
@@ -76,6 +77,7 @@ pub(crate) fn healthy(nodes: u32, links: u8) -> Status {
             fingerprint: Some("ab12cd34".to_owned()),
             drift: false,
         },
+        peers: Vec::new(),
         degraded: Vec::new(),
         last_event: 42,
     }
@@ -102,6 +104,23 @@ impl Status {
             reason: reason.to_owned(),
             since: WallMs(NOW - 60_000),
             detail: format!("the detail of {reason}"),
+        });
+        self
+    }
+
+    /// A peer as its clusmgr answered; it differs in these.
+    pub(crate) fn peer(mut self, id: u32, differs: &[&str]) -> Status {
+        let has = |what: &str| differs.contains(&what);
+        self.peers.push(PeerStatus {
+            name: format!("n{id}"),
+            nodeid: Some(NodeId(id)),
+            unreachable: None,
+            address: Some(format!("10.0.0.{id}:5407")),
+            seen: Some(WallMs(NOW - 3000)),
+            config_version: Some(ConfigVersion(if has("config-version") { 9 } else { 7 })),
+            sha256: Some(if has("config") { "ee" } else { "01" }.repeat(32)),
+            fingerprint: Some(if has("key") { "ee99" } else { "ab12cd34" }.to_owned()),
+            differs: differs.iter().map(|&d| d.to_owned()).collect(),
         });
         self
     }

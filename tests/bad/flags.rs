@@ -107,6 +107,39 @@ fn a_value_out_of_range() {
 }
 
 #[test]
+fn an_address_to_listen_on_that_is_none() {
+    let lab = Lab::up("bad-listen", "1", &[]);
+    let n1 = lab.node(1);
+    let before = Before::running(&n1);
+    for (value, wanted) in [
+        ("", "10.0.0.1:5407"),
+        ("n1", "no name"),
+        ("off", "or none"),
+        (":5407", "ADDR:PORT"),
+        ("10.77.0.1:", "ADDR:PORT"),
+        ("10.77.0.1:65536", "ADDR:PORT"),
+        ("10.77.0.256", "ADDR:PORT"),
+        ("10.77.0.1:0", "1 to 65535"),
+        ("[::1", "[::1]:5407"),
+        ("fe80::1", "interface"),
+        ("224.0.0.1", "one of this node"),
+    ] {
+        for also in ["-f", "-t"] {
+            let ran = n1.run(&["clusmgr", "--listen", value, also]);
+            let parts = ["--listen", value, wanted, "clusmgr --help"];
+            refused(&ran, "clusmgr", 2, &parts);
+        }
+    }
+    let ran = n1.run(&["clusmgr", "-l", "none", "-l", "10.77.0.1"]);
+    refused(&ran, "clusmgr", 2, &["--listen none", "none alone"]);
+    let many: Vec<String> = (1..=17).map(|n| format!("-l10.77.0.{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let ran = n1.run(&[&["clusmgr"][..], &many].concat());
+    refused(&ran, "clusmgr", 2, &["10.77.0.17", "at most 16"]);
+    before.is_so_still(&n1);
+}
+
+#[test]
 fn an_unknown_name_of_a_group_a_facility_or_a_layout() {
     let lab = Lab::up("bad-name", "1", &[]);
     let n1 = lab.node(1);

@@ -94,9 +94,17 @@ fn one_link_of_two_is_told_down_up_one_way_and_flapping_and_costs_no_quorum() {
     let seq = nodes.each_ref().map(Node::latest);
     lab.verb(&["cut", "--one-way", "n1", "n2", "0"]).ok();
     both_see(&lab, 0, false);
+    // But who of them still hears the other is told, and of the links that are up nothing is.
+    for (n, heard, state) in [(&nodes[0], true, "NO, heard"), (&nodes[1], false, "NO  ")] {
+        let s = n.wait("heard or not", |s| link(s, 0)["heard"] == heard);
+        assert_eq!(link(&s, 0)["connected"], false);
+        assert_eq!(link(&s, 1).get("heard"), None);
+        assert!(n.ctl(&["link", "list"]).ok().contains(state), "{heard}");
+    }
     lab.verb(&["heal"]).ok();
     for (n, seq) in nodes.iter().zip(seq) {
-        n.wait("up again", |s| well(s, 2));
+        let s = n.wait("up again", |s| well(s, 2));
+        assert_eq!(link(&s, 0).get("heard"), None);
         only(n, seq, 0, &["link.down", "link.up"]);
     }
 

@@ -2,7 +2,7 @@
 
 use clusmgr::error::{Error, Kind, Result};
 use clusmgr::event::{Event, Hub, Note, Severity};
-use clusmgr::service::{Command, LocalService, Manager};
+use clusmgr::service::{Caller, Command, LocalService, Manager};
 use clusmgr::types::{ConfigVersion, NodeId, Pid, WallMs};
 use clusmgr::wire::{
     CheckReport, ClusterStatus, ConfigStatus, EventsPage, KeyStatus, LinkStatus, MemberState,
@@ -95,6 +95,7 @@ fn link(connected: bool) -> LinkStatus {
         latency_us: 250,
         down_count: 1,
         flapping: false,
+        heard: None,
     }
 }
 
@@ -132,12 +133,13 @@ impl Manager for Fake {
             links: quorate.map(link).into_iter().collect(),
             config: ConfigStatus::default(),
             key: KeyStatus::default(),
+            peers: vec![],
             degraded: Vec::new(),
             last_event: self.hub.latest(),
         }
     }
 
-    fn command(&self, command: Command, _: &str, wait: Duration) -> Result<Status> {
+    fn command(&self, command: Command, _: &Caller, wait: Duration) -> Result<Status> {
         self.commands.lock().push((command, wait));
         if command == Command::Restart {
             let e = Error::new("restart", "corosync", "it did not\nstart in time");

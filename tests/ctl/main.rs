@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod bed;
+mod nodes;
+mod rolling;
+mod scripted;
 
 use bed::{Bed, Running, SOON, needs_root};
 use clusmgr::service::{Command, Hold};

@@ -23,6 +23,7 @@ mod names;
 mod network;
 mod numbers;
 mod options;
+mod remote_view;
 mod restarts;
 mod running;
 mod secrets;

@@ -18,6 +18,15 @@ fn without_flags_the_defaults_are_those_of_the_readme() {
     assert_eq!(f.policy, Policy::default());
     assert_eq!(f.hang_timeout, Some(Duration::from_secs(5)));
     assert_eq!(f.poll_interval, Duration::from_secs(1));
+    assert_eq!(f.listen, Listen::Links);
+}
+
+#[test]
+fn the_places_to_listen_are_collected() {
+    let f = run(&["-l", "10.0.0.1", "--listen=[::1]:99"]).unwrap();
+    let expected = ["10.0.0.1:5407", "[::1]:99"].map(|a| a.parse().unwrap());
+    assert_eq!(f.listen, Listen::Addrs(expected.to_vec()));
+    assert_eq!(run(&["-l", "none"]).unwrap().listen, Listen::Off);
 }
 
 #[test]
@@ -46,6 +55,7 @@ fn values_are_checked_and_named_in_the_error() {
         (["--restart-limit", "5/0.9"], "use --restart-limit 5/0.9"),
         (["--layout", "other"], "use --layout other"),
         (["--facility", "nowhere"], "nowhere"),
+        (["--listen", "n1:5407"], "use --listen n1:5407"),
         (["--nonsense", "x"], "read the command line"),
         (["a", "b"], "read the command line"),
     ] {

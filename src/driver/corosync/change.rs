@@ -143,6 +143,7 @@ impl Changes for CorosyncSys {
                 self.put_held_key(change)?;
                 self.put_live(&change.new)
             });
+        self.follow_remote();
         let Err(e) = written else { return Ok(()) };
         // It may be in its place all the same: only the sync of the directory failed.
         let back = match self.is_live(Some(&change.new)) {
@@ -225,6 +226,7 @@ impl Changes for CorosyncSys {
         }
         self.in_use(&live);
         self.corosync_config_mtx.lock().pending = None;
+        self.follow_remote();
         self.set_drift(false);
         // It has passed the checks just now.
         self.clear_degraded("bad-config");
@@ -252,6 +254,7 @@ impl Changes for CorosyncSys {
         } else if !self.is_live(to)? {
             return Err(self.foreign("undo"));
         }
+        self.follow_remote();
         Ok(self.said_instead(change))
     }
 
@@ -271,6 +274,7 @@ impl Changes for CorosyncSys {
         }
         self.compare();
         let instead = change.instead().is_some() && self.is_live(change.instead()).unwrap_or(false);
+        self.follow_remote();
         let said = self.said_instead(change).filter(|_| instead);
         let why = &said.map_or(why.to_owned(), |said| format!("{why}; {said}"));
         self.remember(change, how.as_str(), Some(why));

@@ -52,7 +52,7 @@ pub(super) enum LiveKey {
     /// The configuration needs none.
     NotNeeded,
     /// In the configuration itself.
-    Inside(Option<String>),
+    Inside(Option<AuthKey>),
     /// In this file; none if it is not there.
     File(PathBuf, Option<AuthKey>),
 }
@@ -60,7 +60,7 @@ pub(super) enum LiveKey {
 impl CorosyncSys {
     /// This host, as far as it takes to tell which node of the configuration it is. The addresses
     /// come last there, and to list them is the longest step of a start.
-    fn local_host(&self, config: &Config) -> LocalHost {
+    pub(super) fn local_host(&self, config: &Config) -> LocalHost {
         let mut this = LocalHost {
             node_name: self.params.node_name.clone(),
             hostname: host::hostname(),
@@ -139,9 +139,7 @@ impl CorosyncSys {
         let Some(path) = self.key_file(config) else {
             let value = config.get("totem.key").map(|v| v.expose().to_vec());
             return Ok(LiveKey::Inside(
-                value
-                    .and_then(|v| AuthKey::from_bytes(v).ok())
-                    .map(|k| k.fingerprint()),
+                value.and_then(|v| AuthKey::from_bytes(v).ok()),
             ));
         };
         let bytes = file::read_bounded(&path, MAX_KEY_FILE)?;
@@ -269,9 +267,8 @@ impl LiveKey {
     /// Of the key, where there is one.
     pub(super) fn fingerprint(&self) -> Option<String> {
         match self {
-            LiveKey::File(_, Some(key)) => Some(key.fingerprint()),
-            LiveKey::Inside(fingerprint) => fingerprint.clone(),
-            LiveKey::File(_, None) | LiveKey::NotNeeded => None,
+            LiveKey::File(_, Some(key)) | LiveKey::Inside(Some(key)) => Some(key.fingerprint()),
+            LiveKey::File(_, None) | LiveKey::Inside(None) | LiveKey::NotNeeded => None,
         }
     }
 

@@ -23,6 +23,7 @@ pub mod process;
 mod proof;
 pub mod ready;
 mod record;
+mod remote;
 pub mod render;
 mod running;
 pub mod service;
@@ -38,9 +39,11 @@ mod watch;
 use super::{Driver, DriverData, Params, QueueSink, Watcher};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{EventSink, EvtQueue, Kind, Note, Severity};
+use crate::remote::RemoteView;
 use crate::sys::corosync::{Libraries, Missing, dirs_for};
 use crate::sys::file;
 use crate::sys::spawn::{SpawnError, Stage};
+use crate::sys::wake::Waker;
 use crate::types::{NodeId, WallMs};
 use crate::wire::{
     CheckReport, ClusterStatus, ConfigStatus, DegradedItem, DiffReport, HistoryPage, KeyStatus,
@@ -48,6 +51,7 @@ use crate::wire::{
 };
 use history::History;
 use parking_lot::Mutex;
+use remote::Remote;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -82,6 +86,8 @@ pub struct CorosyncSys {
     libs: Mutex<Option<Arc<Libraries>>>,
     /// A question to corosync is under way: see `ask`.
     asking: Arc<AtomicBool>,
+    /// For the remote service; see there.
+    remote: Remote,
     sink: QueueSink,
     history: History,
 }
@@ -120,6 +126,7 @@ pub fn corosync_init(params: Params) -> Result<Driver> {
     sys.settle()?;
     // Whatever the mode will be: status tells what is there.
     sys.compare();
+    sys.follow_remote();
     let service = service::CorosyncService::new(Arc::clone(&sys))?;
     Ok(Driver {
         service: Box::new(service),
@@ -189,6 +196,7 @@ impl CorosyncSys {
             watch: Watch::new()?,
             libs: Mutex::default(),
             asking: Arc::default(),
+            remote: Remote::default(),
             sink: QueueSink::new(Arc::clone(&internal), Arc::clone(&params.waker)),
             history: History::new(&params.state_dir),
             params,
@@ -300,6 +308,14 @@ impl DriverData for CorosyncSys {
 
     fn told(&self, ticket: u64, seq: u64) {
         self.watch.told(ticket, seq);
+    }
+
+    fn remote(&self) -> Arc<RemoteView> {
+        self.remote_view()
+    }
+
+    fn watch_remote(&self, waker: &Arc<Waker>) {
+        self.wake_for_remote(waker);
     }
 
     fn end_watch(&self) {

@@ -219,6 +219,35 @@ impl CorosyncService {
         }
     }
 
+    fn start(&mut self) -> std::result::Result<Run, StartError> {
+        let failed = |(failure, e)| StartError::Failed(failure, e);
+        self.sys.make_ready().map_err(failed)?;
+        self.keep_run_dir()
+            .map_err(|e| failed((StartFailure::Transient, e)))?;
+        // What we wrote ourselves is no change.
+        self.changed();
+        let (output, from) = self
+            .output
+            .open()
+            .map_err(|e| failed((StartFailure::Transient, e)))?;
+        let params = &self.sys.params;
+        let started = Process::start(
+            &params.paths.bin,
+            &params.paths.conf,
+            self.notify.path(),
+            &output,
+            from,
+            &params.run_dir,
+        );
+        let process = started.map_err(|e| self.spawn_failed(&e))?;
+        self.sys.corosync_event_mtx.lock().corosync_reboot_needed = false;
+        let run = process.run();
+        self.process = Some(process);
+        self.remains.ours(run.pid);
+        self.sys.watch.set(Some((run.pid, false)));
+        Ok(run)
+    }
+
     fn spawn_failed(&self, e: &SpawnError) -> StartError {
         let bin = self.bin();
         let error = Error::new("start", bin.display(), e);
@@ -267,32 +296,10 @@ impl Service for CorosyncService {
     }
 
     fn start_service(&mut self) -> std::result::Result<Run, StartError> {
-        let failed = |(failure, e)| StartError::Failed(failure, e);
-        self.sys.make_ready().map_err(failed)?;
-        self.keep_run_dir()
-            .map_err(|e| failed((StartFailure::Transient, e)))?;
-        // What we wrote ourselves is no change.
-        self.changed();
-        let (output, from) = self
-            .output
-            .open()
-            .map_err(|e| failed((StartFailure::Transient, e)))?;
-        let params = &self.sys.params;
-        let started = Process::start(
-            &params.paths.bin,
-            &params.paths.conf,
-            self.notify.path(),
-            &output,
-            from,
-            &params.run_dir,
-        );
-        let process = started.map_err(|e| self.spawn_failed(&e))?;
-        self.sys.corosync_event_mtx.lock().corosync_reboot_needed = false;
-        let run = process.run();
-        self.process = Some(process);
-        self.remains.ours(run.pid);
-        self.sys.watch.set(Some((run.pid, false)));
-        Ok(run)
+        let started = self.start();
+        // What was taken over, written, or found to be no good.
+        self.sys.follow_remote();
+        started
     }
 
     fn stop_service(&mut self, how: How) -> Result<()> {
@@ -384,6 +391,7 @@ impl Service for CorosyncService {
         if changed {
             self.sys.compare();
         }
+        self.sys.follow_remote();
         match self.keep_run_dir() {
             Ok(()) => self.sys.clear_degraded("run-dir"),
             Err(e) => self.sys.set_degraded("run-dir", &e.to_string()),
@@ -430,5 +438,6 @@ impl CorosyncSys {
             self.note(Note::new(Kind::ConfigBad, Severity::Warning, text));
         }
         self.compare();
+        self.follow_remote();
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attackers;
+mod remote;
 mod requests;
 mod streams;
 
@@ -88,13 +90,14 @@ impl Manager for Fake {
             links: Vec::new(),
             config: ConfigStatus::default(),
             key: KeyStatus::default(),
+            peers: Vec::new(),
             degraded: Vec::new(),
             last_event: self.hub.latest(),
         }
     }
 
-    fn command(&self, command: Command, caller: &str, wait: Duration) -> Result<Status> {
-        let call = (command, caller.to_owned(), wait);
+    fn command(&self, command: Command, caller: &Caller, wait: Duration) -> Result<Status> {
+        let call = (command, caller.to_string(), wait);
         self.commands.lock().push(call);
         if command == Command::Restart {
             let _ = self.entered.0.send(());

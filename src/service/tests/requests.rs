@@ -128,7 +128,7 @@ fn a_hundred_idle_clients_leave_room_for_one_that_asks() {
 }
 
 fn caller(uid: u32) -> Caller {
-    Caller {
+    Caller::Local {
         uid,
         gid: uid,
         pid: 123,
@@ -149,7 +149,7 @@ const CHANGING: [&str; 11] = [
     r#"{"req":"config.rollback","number":1}"#,
     r#"{"req":"config.rollback","dry_run":true}"#,
 ];
-const READING: [&str; 9] = [
+const READING: [&str; 10] = [
     r#"{"req":"why"}"#,
     r#"{"req":"status"}"#,
     r#"{"req":"events"}"#,
@@ -159,6 +159,7 @@ const READING: [&str; 9] = [
     r#"{"req":"config.diff","text":""}"#,
     r#"{"req":"config.history"}"#,
     r#"{"req":"key.fingerprint"}"#,
+    r#"{"req":"peer.report"}"#,
 ];
 
 #[test]

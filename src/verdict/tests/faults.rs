@@ -4,7 +4,7 @@ use super::{base, edit, exit, link};
 use crate::types::ConfigVersion;
 use crate::verdict::{REASONS, code_of};
 use crate::wire::sample::healthy;
-use crate::wire::{MemberState, Mode, Reason, ServiceState, Status};
+use crate::wire::{MemberState, Mode, Reason, ServiceState, Status, Unreachable};
 
 /// Every fault by itself: its verdict comes first, and says what it must.
 pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
@@ -219,6 +219,66 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
                 |s| exit(s).code = Some(18),
             ),
             &["pid 5", "--corosync-pid"],
+        ),
+        (
+            "peer-config",
+            base()
+                .peer(2, &["config-version"])
+                .peer(3, &["config"])
+                .degraded("peer-config"),
+            &[
+                "the detail of peer-config",
+                "n2 holds config_version 9, this node 7",
+                "n3 holds the same config_version with the hash eeeeeeeeeeee, this node 0123456789ab",
+                "config apply FILE --this-node-only",
+            ],
+        ),
+        (
+            "peer-key",
+            base().peer(2, &["key"]).peer(3, &[]).degraded("peer-key"),
+            &[
+                "the detail of peer-key",
+                "n2 has the key ee99, this node ab12cd34",
+                "key fingerprint",
+            ],
+        ),
+        (
+            "peer-key",
+            edit(
+                base()
+                    .without(3, MemberState::Missing)
+                    .peer(2, &[])
+                    .peer(3, &["key"])
+                    .degraded("peer-key"),
+                |s| {
+                    s.peers[1].unreachable = Some(Unreachable::WrongKey);
+                    link(s, 0).connected = true;
+                },
+            ),
+            &["n3 has another key than this node (its clusmgr: wrong-key)"],
+        ),
+        (
+            "config-version-behind",
+            base()
+                .died(
+                    "exit 0 (not asked for: its config_version is not its peers')",
+                    4,
+                )
+                .peer(2, &["config-version"])
+                .degraded("peer-config"),
+            &["n2 holds config_version 9, this node 7"],
+        ),
+        (
+            "not-quorate",
+            edit(two_gone().peer(2, &[]).peer(3, &[]), |s| {
+                for p in &mut s.peers {
+                    p.unreachable = Some(Unreachable::TimedOut);
+                }
+            }),
+            &[
+                "no other node is heard on any link, and no other clusmgr answers",
+                "look at this node's own network first",
+            ],
         ),
         (
             "healthy",

@@ -35,6 +35,9 @@ const BUSY: [&str; 2] = [
     "config.totemconfig_reload_in_progress",
 ];
 const STATUS: &str = "config.reload_status";
+/// What corosync made of the settings of each link.
+const INTERFACES: &str = "runtime.config.totem.interface.";
+const PING_EVERY: &str = ".knet_ping_interval";
 
 /// All connections. One thread has them all.
 #[derive(Debug)]
@@ -258,6 +261,17 @@ impl Client {
         Ok((ms("token", 3000)?, ms("consensus", 3600)?))
     }
 
+    /// The longest time between two pings on a link; zero where the transport sends none.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn ping_interval(&self) -> CsResult<Duration> {
+        let all = self.config.dump(Some(INTERFACES))?;
+        let ours = all.iter().filter(|(key, _)| key.ends_with(PING_EVERY));
+        let ms = ours.filter_map(|(_, value)| value.as_u64()).max();
+        Ok(Duration::from_millis(ms.unwrap_or(0)))
+    }
+
     /// The running nodelist.
     ///
     /// # Errors
@@ -387,6 +401,15 @@ impl Client {
         };
         let (connected, downs) = (number("connected")?, number("down_count")?);
         Ok(connected.map(|c| (c != 0, downs.unwrap_or(0))))
+    }
+
+    /// How many packets of the other node have arrived on a link; none if it is gone.
+    ///
+    /// # Errors
+    /// corosync's.
+    pub(super) fn arrived(&self, id: Id) -> CsResult<Option<u64>> {
+        let value = self.stats.get(&key(id, "rx_total_packets"))?;
+        Ok(value.and_then(|v| v.as_u64()))
     }
 
     /// A link's packet size in bytes and average round trip in microseconds.

@@ -1,5 +1,6 @@
 //! The links to the other nodes: from knet's counters to events, with hysteresis. Pure.
 
+use super::heard::Hearing;
 use crate::event::{Kind, Note, Severity};
 use crate::types::{Mono, NodeId};
 use crate::wire::LinkStatus;
@@ -31,6 +32,8 @@ struct Link {
     first: Mono,
     downs: VecDeque<Mono>,
     flapping: bool,
+    /// While it is not connected.
+    hearing: Hearing,
 }
 
 /// How a link was last told.
@@ -133,6 +136,9 @@ impl Links {
         let new_downs = downs.saturating_sub(link.down_count);
         link.down_count = downs;
         let was = std::mem::replace(&mut link.connected, connected);
+        if connected {
+            link.hearing = Hearing::default();
+        }
         // A flap that is shorter than corosync's own look shows in its counter only.
         let fell = (was && !connected) || new_downs > 0;
         let counts = self.members.is_empty() || self.members.contains(&id.0);
@@ -246,6 +252,27 @@ impl Links {
         }
     }
 
+    /// So many packets have arrived on a link that is not connected; `ping` is between two of the other
+    /// node.
+    pub(super) fn arrived(&mut self, id: Id, packets: u64, now: Mono, ping: Duration) {
+        if let Some(link) = self.links.get_mut(&id).filter(|l| !l.connected) {
+            link.hearing.counts(packets, now, ping);
+        }
+    }
+
+    /// Those that are not connected.
+    pub(super) fn unconnected(&self) -> Vec<Id> {
+        let them = self.links.iter().filter(|(_, l)| !l.connected);
+        them.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether it is worth a look of its own what arrives on those that are not connected. Where nothing
+    /// did for a while, the next time that somebody looks at all is soon enough.
+    pub(super) fn listens(&self) -> bool {
+        let mut all = self.links.values();
+        all.any(|l| !l.connected && l.hearing.heard() != Some(false))
+    }
+
     /// All that there are.
     pub(super) fn ids(&self) -> Vec<Id> {
         self.links.keys().copied().collect()
@@ -262,6 +289,7 @@ impl Links {
             latency_us: l.latency_us,
             down_count: l.down_count,
             flapping: l.flapping,
+            heard: l.hearing.heard(),
         };
         self.links.iter().map(one).collect()
     }
@@ -463,5 +491,30 @@ mod tests {
         );
         links.keep(&[]);
         assert!(links.status().is_empty());
+    }
+    #[test]
+    fn what_arrives_is_known_of_a_link_that_is_down_and_of_no_other() {
+        let heard = |links: &Links| links.status()[0].heard;
+        let ping = Duration::from_millis(250);
+        let mut links = up();
+        links.arrived(ID, 5, at(1), ping);
+        links.arrived(ID, 6, at(2), ping);
+        assert_eq!(heard(&links), None);
+        assert!(!links.listens() && links.unconnected().is_empty());
+        links.sample(ID, false, 1, at(3));
+        assert_eq!(links.unconnected(), [ID]);
+        links.arrived(ID, 6, at(3), ping);
+        assert!(links.listens());
+        links.arrived(ID, 7, at(4), ping);
+        assert_eq!(heard(&links), Some(true));
+        links.arrived(ID, 7, at(6), ping);
+        assert_eq!(heard(&links), Some(false));
+        assert!(!links.listens());
+        links.sample(ID, true, 1, at(7));
+        assert_eq!(heard(&links), None);
+        // The next time begins anew.
+        links.sample(ID, false, 2, at(8));
+        links.arrived(ID, 900, at(8), ping);
+        assert_eq!(heard(&links), None);
     }
 }

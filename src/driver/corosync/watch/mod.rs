@@ -9,6 +9,7 @@
 mod beat;
 mod client;
 mod deliver;
+mod heard;
 mod keys;
 mod known;
 mod links;

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Round trips and packet sizes are read so often.
 const MEASURE_EVERY: Duration = Duration::from_secs(30);
+/// What still arrives on links that are down is looked at so often.
+const HEAR_EVERY: Duration = Duration::from_millis(500);
 
 impl Watching {
     /// The configuration, and what follows from it.
@@ -22,6 +24,7 @@ impl Watching {
         self.members.names = self.parts.nodes.clone();
         self.links.names = self.parts.nodes.clone();
         self.times = client.times()?;
+        self.ping = client.ping_interval()?;
         let running = client.running()?;
         self.read = Some(hash(&running));
         self.sys.show_running(running);
@@ -110,6 +113,20 @@ impl Watching {
         for id in measure {
             let (mtu, latency) = self.sys.watch.beat.call(|| client.measure(id))?;
             self.links.measured(id, mtu, latency);
+        }
+        self.hear(client, now)
+    }
+
+    /// Which of the links that are down are so in one direction only.
+    fn hear(&mut self, client: &Client, now: Mono) -> CsResult<()> {
+        if now < self.hear_at {
+            return Ok(());
+        }
+        for id in self.links.unconnected() {
+            self.hear_at = now.plus(HEAR_EVERY);
+            if let Some(packets) = self.sys.watch.beat.call(|| client.arrived(id))? {
+                self.links.arrived(id, packets, now, self.ping);
+            }
         }
         Ok(())
     }

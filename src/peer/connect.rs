@@ -1,0 +1,233 @@
+//! To a node by the first of its addresses that answers; all are tried side by side.
+
+use super::link::Link;
+use super::trouble::Trouble;
+use crate::noise::{Initiator, Psk, REFUSAL, REPLY};
+use crate::sys::ready::{Want, wait_each};
+use crate::sys::tcp;
+use crate::wire::Unreachable;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// How long the first address, the one that answered last, is alone.
+const HEAD_START: Duration = Duration::from_millis(20);
+
+/// How soon an address is tried again that has no room just now, or hung up.
+const AGAIN: Duration = Duration::from_millis(25);
+
+/// One address on its way.
+#[derive(Debug)]
+struct Attempt {
+    address: SocketAddr,
+    stage: Stage,
+    /// What an earlier try came to.
+    before: Option<Trouble>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Not before this moment.
+    Later(Instant),
+    Connecting(TcpStream),
+    Shaking(TcpStream, Box<Initiator>, Reply),
+    Failed(Trouble),
+}
+
+/// What has come of a server's reply.
+#[derive(Debug)]
+struct Reply {
+    bytes: [u8; REPLY],
+    have: usize,
+}
+
+/// Connects to a node and makes sure that it has our key.
+///
+/// # Errors
+/// What the most telling of its addresses came to.
+pub(super) fn connect(
+    addresses: &[SocketAddr],
+    psk: &Psk,
+    deadline: Instant,
+) -> Result<Link, Trouble> {
+    let began = Instant::now();
+    let mut all: Vec<Attempt> = addresses
+        .iter()
+        .enumerate()
+        .map(|(n, address)| Attempt {
+            address: *address,
+            stage: Stage::Later(if n == 0 { began } else { began + HEAD_START }),
+            before: None,
+        })
+        .collect();
+    loop {
+        let now = Instant::now();
+        for attempt in &mut all {
+            if let Some(link) = attempt.go_on(psk, now) {
+                return Ok(link);
+            }
+        }
+        if all.iter().all(Attempt::has_failed) {
+            return Err(most_telling(all));
+        }
+        if now >= deadline {
+            let limit = deadline.duration_since(began).as_secs_f32();
+            for attempt in all.iter_mut().filter(|a| !a.has_failed()) {
+                let trouble = attempt.before.take();
+                let trouble = trouble.unwrap_or_else(|| Trouble::timed_out(limit));
+                attempt.stage = Stage::Failed(trouble);
+            }
+            return Err(most_telling(all));
+        }
+        // With nobody under way, who has his first try yet to come has it now.
+        if !all.iter().any(Attempt::under_way) {
+            let first = |a: &&mut Attempt| matches!(a.stage, Stage::Later(_)) && a.before.is_none();
+            if let Some(next) = all.iter_mut().find(first) {
+                next.stage = Stage::Later(now);
+                continue;
+            }
+        }
+        let later = all.iter().filter_map(|a| match a.stage {
+            Stage::Later(at) => Some(at),
+            _ => None,
+        });
+        let until = later.min().map_or(deadline, |at| at.min(deadline));
+        let fds: Vec<(BorrowedFd<'_>, Want)> = all.iter().filter_map(Attempt::waits_for).collect();
+        wait_each(&fds, Some(until))?;
+    }
+}
+
+fn most_telling(all: Vec<Attempt>) -> Trouble {
+    let failed = all.into_iter().filter_map(|a| match a.stage {
+        Stage::Failed(trouble) => Some((a.address, trouble)),
+        _ => None,
+    });
+    let Some((address, trouble)) = failed.max_by_key(|(_, t)| t.telling()) else {
+        return Trouble::new(Unreachable::NoAddress, "it has no address");
+    };
+    Trouble::new(trouble.why, format!("{address}: {}", trouble.text))
+}
+
+impl Attempt {
+    fn has_failed(&self) -> bool {
+        matches!(self.stage, Stage::Failed(_))
+    }
+
+    /// Failed, or to be tried again: who has no room for a member in a flood of strangers has some in a
+    /// moment.
+    fn fail(&mut self, trouble: Trouble, now: Instant) {
+        self.stage = if trouble.why == Unreachable::Busy {
+            self.before = Some(trouble);
+            Stage::Later(now + AGAIN)
+        } else {
+            Stage::Failed(trouble)
+        };
+    }
+
+    fn under_way(&self) -> bool {
+        matches!(self.stage, Stage::Connecting(_) | Stage::Shaking(..))
+    }
+
+    fn waits_for(&self) -> Option<(BorrowedFd<'_>, Want)> {
+        match &self.stage {
+            Stage::Connecting(stream) => Some((stream.as_fd(), Want::Write)),
+            Stage::Shaking(stream, ..) => Some((stream.as_fd(), Want::Read)),
+            Stage::Later(_) | Stage::Failed(_) => None,
+        }
+    }
+
+    /// As far as it goes without waiting.
+    fn go_on(&mut self, psk: &Psk, now: Instant) -> Option<Link> {
+        loop {
+            let stage = std::mem::replace(&mut self.stage, Stage::Later(now));
+            let next = match stage {
+                Stage::Later(at) if at <= now => tcp::begin_connect(self.address)
+                    .map(Stage::Connecting)
+                    .map_err(Trouble::from),
+                Stage::Connecting(stream) => match greet(stream, psk) {
+                    Ok(Greeted::Not(stream)) => {
+                        self.stage = Stage::Connecting(stream);
+                        return None;
+                    }
+                    Ok(Greeted::So(stream, shaking)) => Ok(Stage::Shaking(
+                        stream,
+                        shaking,
+                        Reply {
+                            bytes: [0; REPLY],
+                            have: 0,
+                        },
+                    )),
+                    Err(trouble) => Err(trouble),
+                },
+                Stage::Shaking(stream, shaking, mut reply) => match reply.read(&stream) {
+                    Ok(false) => {
+                        self.stage = Stage::Shaking(stream, shaking, reply);
+                        return None;
+                    }
+                    Ok(true) => match shaking.finish(&reply.bytes) {
+                        Ok(channel) => return Some(Link::new(stream, channel, self.address)),
+                        Err(refusal) => Err(refusal.into()),
+                    },
+                    Err(trouble) => Err(trouble),
+                },
+                stays => {
+                    self.stage = stays;
+                    return None;
+                }
+            };
+            match next {
+                Ok(stage) => self.stage = stage,
+                Err(trouble) => self.fail(trouble, now),
+            }
+        }
+    }
+}
+
+enum Greeted {
+    /// It is not connected yet.
+    Not(TcpStream),
+    So(TcpStream, Box<Initiator>),
+}
+
+/// Sends the first message as soon as there is a connection.
+fn greet(stream: TcpStream, psk: &Psk) -> Result<Greeted, Trouble> {
+    tcp::connected(&stream)?;
+    if let Err(e) = stream.peer_addr() {
+        return match e.kind() {
+            io::ErrorKind::NotConnected => Ok(Greeted::Not(stream)),
+            _ => Err(e.into()),
+        };
+    }
+    let random = || Trouble::new(Unreachable::Failed, "there are no random numbers");
+    let (shaking, first) = Initiator::begin(psk).ok_or_else(random)?;
+    // So few bytes always find room in a new connection.
+    (&stream).write_all(&first)?;
+    Ok(Greeted::So(stream, Box::new(shaking)))
+}
+
+impl Reply {
+    /// Whether it is whole.
+    fn read(&mut self, mut stream: &TcpStream) -> Result<bool, Trouble> {
+        while self.have < REPLY {
+            // The rest of a refusal never comes.
+            let end = if self.have < REFUSAL { REFUSAL } else { REPLY };
+            match stream.read(&mut self.bytes[self.have..end]) {
+                Ok(0) => {
+                    let text = "it hung up; what answers there may be no clusmgr";
+                    return Err(Trouble::new(Unreachable::OtherProtocol, text));
+                }
+                Ok(n) => self.have += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) => return Err(e.into()),
+            }
+            if self.have == REFUSAL {
+                let mut head = [0; REFUSAL];
+                head.copy_from_slice(&self.bytes[..REFUSAL]);
+                Initiator::accepted(&head)?;
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,347 @@
+//! The thread `cm-remote`: listens, lets strangers in, and finds out who has the key.
+
+use super::super::Manager;
+use super::super::dispatch::Caller;
+use super::listen::addresses;
+use super::member::{Member, Slot};
+use super::places::Admission;
+use super::refusals::Refusals;
+use super::stranger::{Step, Stranger, Why};
+use super::{STACK, Shared};
+use crate::error::Error;
+use crate::listen::Listen;
+use crate::noise::{Channel, Psk, Refusal};
+use crate::peer::Resolver;
+use crate::remote::{RemoteSource, RemoteView};
+use crate::sys::ready::{Want, wait, wait_each};
+use crate::sys::tcp;
+use crate::sys::wake::Waker;
+use crate::wire::Hello;
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Most that are let in before those inside are looked at again.
+const AT_ONCE: usize = 16;
+/// How long nobody is let in when a descriptor or memory is missing.
+const SHORTAGE: Duration = Duration::from_secs(1);
+/// How soon a listener that could not be had is tried for again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+/// Most characters of a name that somebody gives himself.
+const NAME_MAX: usize = 64;
+
+/// What the thread has.
+pub(super) struct Door {
+    listen: Listen,
+    source: Arc<dyn RemoteSource>,
+    manager: Arc<dyn Manager>,
+    shared: Arc<Shared>,
+    waker: Arc<Waker>,
+    resolver: Resolver,
+    view: Arc<RemoteView>,
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    /// When to try again for those that could not be had; and what was told of them.
+    missing: Option<Instant>,
+    told: String,
+    strangers: Vec<Stranger>,
+    refusals: Refusals,
+    threads: HashMap<u64, JoinHandle<()>>,
+}
+
+impl Door {
+    pub(super) fn new(
+        listen: Listen,
+        source: Arc<dyn RemoteSource>,
+        manager: Arc<dyn Manager>,
+        shared: Arc<Shared>,
+        waker: Arc<Waker>,
+    ) -> Door {
+        Door {
+            listen,
+            source,
+            manager,
+            shared,
+            waker,
+            resolver: Resolver::default(),
+            view: Arc::default(),
+            listeners: Vec::new(),
+            missing: Some(Instant::now()),
+            told: String::new(),
+            strangers: Vec::new(),
+            refusals: Refusals::default(),
+            threads: HashMap::new(),
+        }
+    }
+
+    /// Works until told to stop; gives the threads that may still run.
+    pub(super) fn run(mut self) -> HashMap<u64, JoinHandle<()>> {
+        loop {
+            self.waker.clear();
+            if self.shared.stopping.load(Ordering::Acquire) {
+                for stranger in &self.strangers {
+                    self.shared.leave(stranger.id);
+                }
+                return self.threads;
+            }
+            self.follow_configuration();
+            self.look_at_strangers();
+            let short = self.let_in();
+            self.rest(short);
+        }
+    }
+
+    /// Listens where the configuration of now says.
+    fn follow_configuration(&mut self) {
+        let view = self.source.remote();
+        let changed = view.generation != self.view.generation;
+        let due = self.missing.is_some_and(|at| at <= Instant::now());
+        if !changed && !due {
+            return;
+        }
+        // Who began under another key is a stranger to this one.
+        if changed && view.psk != self.view.psk {
+            for stranger in self.strangers.drain(..) {
+                self.shared.leave(stranger.id);
+            }
+        }
+        self.view = view;
+        let wanted = addresses(&self.listen, &self.view, &self.resolver);
+        self.listeners.retain(|(a, _)| wanted.contains(a));
+        let mut failed = Vec::new();
+        for address in &wanted {
+            if self.listeners.iter().any(|(a, _)| a == address) {
+                continue;
+            }
+            match tcp::listen_on(*address) {
+                Ok(listener) => self.listeners.push((*address, listener)),
+                Err(e) => failed.push(e.to_string()),
+            }
+        }
+        // A name that was not found yet is an address that is missing too.
+        let unnamed = matches!(self.listen, Listen::Links)
+            && self.view.psk.is_some()
+            && self.view.local.is_some()
+            && wanted.is_empty();
+        self.missing = (!failed.is_empty() || unnamed).then(|| Instant::now() + LISTEN_AGAIN);
+        self.tell(&failed);
+        let bound = self.listeners.iter().map(|(_, l)| l.local_addr());
+        let addresses = bound.filter_map(io::Result::ok).collect();
+        *self.shared.addresses.lock() = addresses;
+    }
+
+    /// Once for each change.
+    fn tell(&mut self, failed: &[String]) {
+        let on: Vec<String> = self.listeners.iter().map(|(a, _)| a.to_string()).collect();
+        let text = match (failed, on.as_slice()) {
+            ([], []) => "the remote service listens nowhere".to_owned(),
+            ([], on) => format!("the remote service listens on {}", on.join(", ")),
+            (failed, _) => failed.join("; "),
+        };
+        if text != self.told {
+            if failed.is_empty() {
+                log::info!("{text}");
+            } else {
+                log::error!("{text}");
+            }
+            self.told = text;
+        }
+    }
+
+    /// Returns whether somebody could not be let in for want of something.
+    fn let_in(&mut self) -> bool {
+        let mut came: Vec<(TcpStream, SocketAddr)> = Vec::new();
+        let mut short = false;
+        for (_, listener) in &self.listeners {
+            while came.len() < AT_ONCE {
+                match listener.accept() {
+                    Ok(one) => came.push(one),
+                    Err(e) => match e.kind() {
+                        io::ErrorKind::WouldBlock => break,
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                        _ => {
+                            short = true;
+                            break;
+                        }
+                    },
+                }
+            }
+        }
+        for (stream, from) in came {
+            self.admit(stream, from);
+        }
+        short
+    }
+
+    fn admit(&mut self, stream: TcpStream, from: SocketAddr) {
+        let now = Instant::now();
+        let ip = from.ip().to_canonical();
+        if stream.set_nonblocking(true).is_err() {
+            return;
+        }
+        let _ = stream.set_nodelay(true);
+        // Who has shown his key meanwhile makes no room.
+        for n in (0..self.strangers.len()).rev() {
+            if self.strangers[n].ip == ip {
+                self.step(n, now);
+            }
+        }
+        let deadline = now + self.shared.limits.handshake;
+        match self.shared.admit(ip) {
+            Admission::Free(id) => self.come(Stranger::new(id, ip, stream, deadline)),
+            Admission::Instead(id, victim) => {
+                if let Some(n) = self.strangers.iter().position(|s| s.id == victim) {
+                    // A member that came in a flood tries again.
+                    self.strangers[n].refuse(Refusal::Busy);
+                    self.go(n);
+                }
+                self.come(Stranger::new(id, ip, stream, deadline));
+            }
+            Admission::Full => {
+                Stranger::new(0, ip, stream, deadline).refuse(Refusal::Busy);
+                self.refused(ip, Why::Refused(Refusal::Busy));
+            }
+        }
+    }
+
+    /// Mostly he has sent his first message along.
+    fn come(&mut self, stranger: Stranger) {
+        self.strangers.push(stranger);
+        let last = self.strangers.len() - 1;
+        self.step(last, Instant::now());
+    }
+
+    fn look_at_strangers(&mut self) {
+        let now = Instant::now();
+        for n in (0..self.strangers.len()).rev() {
+            self.step(n, now);
+        }
+    }
+
+    /// As far as one of them goes without waiting.
+    fn step(&mut self, n: usize, now: Instant) {
+        loop {
+            let psk: Option<&Psk> = self.view.psk.as_ref();
+            let stranger = &mut self.strangers[n];
+            let (id, ip) = (stranger.id, stranger.ip);
+            match stranger.step(psk) {
+                Step::Waits if now < stranger.deadline => return,
+                Step::Waits => {
+                    self.go(n);
+                    self.refused(ip, Why::HungUp);
+                    return;
+                }
+                Step::Proven => self.shared.proven(id),
+                Step::Gone(why) => {
+                    self.go(n);
+                    self.refused(ip, why);
+                    return;
+                }
+                Step::Member(channel, hello) => {
+                    let stranger = self.strangers.swap_remove(n);
+                    self.serve(stranger, channel, &hello);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn go(&mut self, n: usize) {
+        let stranger = self.strangers.swap_remove(n);
+        self.shared.leave(stranger.id);
+    }
+
+    fn refused(&mut self, ip: std::net::IpAddr, why: Why) {
+        if let Some(line) = self.refusals.add(ip, why, Instant::now()) {
+            log::warn!("{line}");
+        }
+    }
+
+    /// He has the key, and gets a thread.
+    fn serve(&mut self, stranger: Stranger, channel: Box<Channel>, hello: &Hello) {
+        self.reap();
+        let id = stranger.id;
+        let failed = |e: &dyn std::fmt::Display| {
+            log::warn!("serve node {}: {e}", stranger.ip);
+            self.shared.leave(id);
+        };
+        let waker = match Waker::new() {
+            Ok(waker) => waker,
+            Err(e) => return failed(&e),
+        };
+        let slot = Arc::new(Slot {
+            stream: stranger.stream,
+            waker,
+        });
+        self.shared.member(id, Arc::clone(&slot));
+        let member = Member {
+            id,
+            slot,
+            channel,
+            caller: Caller::Peer {
+                node: name(&hello.node),
+                address: stranger.ip,
+            },
+            shared: Arc::clone(&self.shared),
+            manager: Arc::clone(&self.manager),
+            greeted: false,
+        };
+        let thread = Builder::new()
+            .name(format!("cm-conn-r{id}"))
+            .stack_size(STACK)
+            .spawn(|| member.serve());
+        match thread {
+            Ok(thread) => {
+                self.threads.insert(id, thread);
+            }
+            Err(e) => failed(&Error::io("start", "a thread", &e)),
+        }
+    }
+
+    /// Joins those that have ended since.
+    fn reap(&mut self) {
+        let ended: Vec<u64> = self
+            .threads
+            .iter()
+            .filter(|(_, t)| t.is_finished())
+            .map(|(id, _)| *id)
+            .collect();
+        for thread in ended.iter().filter_map(|id| self.threads.remove(id)) {
+            let _ = thread.join();
+        }
+    }
+
+    /// Until there is something to do.
+    fn rest(&self, short: bool) {
+        let deadlines = self.strangers.iter().map(|s| s.deadline);
+        let deadline = deadlines.chain(self.missing).min();
+        if short {
+            let until = Instant::now() + SHORTAGE;
+            let _ = wait([(self.waker.as_fd(), Want::Read)], Some(until));
+            return;
+        }
+        let mut fds: Vec<(BorrowedFd<'_>, Want)> = vec![(self.waker.as_fd(), Want::Read)];
+        fds.extend(self.listeners.iter().map(|(_, l)| (l.as_fd(), Want::Read)));
+        fds.extend(
+            self.strangers
+                .iter()
+                .map(|s| (s.stream.as_fd(), Want::Read)),
+        );
+        let _ = wait_each(&fds, deadline);
+    }
+}
+
+/// What somebody calls himself, as far as it can be a node's name.
+fn name(text: &str) -> String {
+    let fine = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name: String = text.chars().filter(fine).take(NAME_MAX).collect();
+    if name.is_empty() {
+        "without a name".to_owned()
+    } else {
+        name
+    }
+}

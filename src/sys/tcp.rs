@@ -1,0 +1,116 @@
+//! TCP between nodes: listening, and connecting without waiting for it. See tcp(7), ip(7), ipv6(7).
+//!
+//! Every descriptor is close-on-exec and non-blocking.
+
+use crate::error::{Error, Result};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt, listen,
+    setsockopt, socket, sockopt,
+};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+fn new_socket(address: &SocketAddr) -> nix::Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket(family, SockType::Stream, flags, None)
+}
+
+/// Listens on an address, which need not be there yet: a link may come up later than clusmgr.
+///
+/// # Errors
+/// Somebody else listens there, or a system call fails.
+pub fn listen_on(address: SocketAddr) -> Result<TcpListener> {
+    let listening = || -> nix::Result<OwnedFd> {
+        let fd = new_socket(&address)?;
+        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+        // The kernel takes this one for both families.
+        setsockopt(&fd, sockopt::IpFreebind, &true)?;
+        if address.is_ipv6() {
+            setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+        }
+        bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+        listen(&fd, Backlog::new(BACKLOG)?)?;
+        Ok(fd)
+    };
+    listening().map(TcpListener::from).map_err(|e| {
+        let error = Error::io("listen on", address, &e.into());
+        match e {
+            Errno::EADDRINUSE => {
+                error.hint("end what listens there, or name another with --listen")
+            }
+            _ => error.hint("name another address with --listen, or none"),
+        }
+    })
+}
+
+/// Begins to connect; the stream can be written to when that is done, well or badly, and
+/// [`connected`] tells which.
+///
+/// # Errors
+/// It failed at once.
+pub fn begin_connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let fd = new_socket(&address)?;
+    setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
+    match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
+        Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(TcpStream::from(fd)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// What came of a connection that was begun.
+///
+/// # Errors
+/// It failed.
+pub fn connected(stream: &TcpStream) -> io::Result<()> {
+    match getsockopt(stream, sockopt::SocketError)? {
+        0 => Ok(()),
+        e => Err(io::Error::from_raw_os_error(e)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::sys::ready::{Want, wait};
+    use std::os::fd::AsFd;
+    use std::time::{Duration, Instant};
+
+    fn outcome(address: SocketAddr) -> io::Result<()> {
+        let stream = begin_connect(address)?;
+        let soon = Instant::now() + Duration::from_secs(20);
+        wait([(stream.as_fd(), Want::Write)], Some(soon)).unwrap();
+        connected(&stream)
+    }
+
+    #[test]
+    fn a_connection_is_begun_and_its_outcome_told() {
+        for text in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = listen_on(text.parse().unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            outcome(address).unwrap();
+            let (_, from) = listener.accept().unwrap();
+            assert_eq!(from.ip(), address.ip());
+            let e = listen_on(address).unwrap_err().to_string();
+            assert!(e.contains("--listen"), "{e}");
+            drop(listener);
+            let e = outcome(address).unwrap_err();
+            assert_eq!(e.kind(), io::ErrorKind::ConnectionRefused);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_there_yet_can_be_listened_on() {
+        // RFC 5737's example network.
+        listen_on("192.0.2.1:5407".parse().unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,24 @@
+//! The remote service on real nodes: every node answers for itself, also when the cluster is broken.
+//! This program runs itself in a node where somebody must capture or knock there (`REMOTE_PART`).
+
+#![allow(clippy::unwrap_used)]
+
+mod bed;
+#[path = "../common/mod.rs"]
+mod common;
+mod door;
+mod matrix;
+mod nodes;
+mod orders;
+mod wire;
+
+#[test]
+#[ignore = "is run in a node, by the tests beside it"]
+fn inside() {
+    let part = std::env::var(bed::PART).expect("run the tests beside this one");
+    match part.split_whitespace().collect::<Vec<_>>()[..] {
+        ["capture", device, file] => wire::capture(device, file),
+        ["knock", address] => door::knock(address),
+        _ => panic!("no part {part}"),
+    }
+}
