@@ -9,18 +9,17 @@ pub mod isolated;
 mod items;
 mod link;
 mod report;
-mod resolve;
 mod told;
 mod trouble;
 pub mod watch;
 
 pub use differs::What;
 pub use link::Link;
-pub use resolve::Resolver;
 pub use trouble::Trouble;
 
 use crate::noise::Psk;
 use crate::remote::{RemoteNode, RemoteSource, RemoteView};
+use crate::sys::resolve;
 use crate::wire::{Answer, NodeAnswer, Request, Unreachable, WireError};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -45,7 +44,6 @@ pub struct Peers {
     source: Arc<dyn RemoteSource>,
     node: String,
     port: u16,
-    resolver: Resolver,
     /// Lock: taken for a line, and alone.
     table: Mutex<Table>,
     /// A request has ended.
@@ -102,7 +100,6 @@ impl Peers {
             source,
             node,
             port,
-            resolver: Resolver::default(),
             table: Mutex::default(),
             freed: Condvar::new(),
         }
@@ -226,7 +223,7 @@ impl Peers {
             Trouble::new(Unreachable::NoKey, text)
         };
         let psk = self.view().psk.clone().ok_or_else(no_key)?;
-        let found = self.resolver.lookup(&node.addrs, deadline);
+        let found = resolve::addresses(&node.addrs, deadline);
         let mut addresses: Vec<SocketAddr> = found
             .into_iter()
             .map(|ip| SocketAddr::new(ip, self.port))

@@ -26,7 +26,7 @@ pub(super) fn are_apart(what: &str, config: &Config) -> Result<Option<String>> {
     }
     names.sort_unstable();
     names.dedup();
-    let found = resolve(names.clone(), LIMIT);
+    let found = resolve(&names, LIMIT);
     if let Some(cause) = twice(&nodes, config.get_str("totem.ip_version"), &found) {
         let e = Error::new(what, "the configuration", cause);
         return Err(e.hint("give each node an address of its own on each link"));

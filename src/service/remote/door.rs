@@ -11,7 +11,6 @@ use super::{STACK, Shared};
 use crate::error::Error;
 use crate::listen::Listen;
 use crate::noise::{Channel, Psk, Refusal};
-use crate::peer::Resolver;
 use crate::remote::{RemoteSource, RemoteView};
 use crate::sys::ready::{Want, wait, wait_each};
 use crate::sys::tcp;
@@ -42,7 +41,6 @@ pub(super) struct Door {
     manager: Arc<dyn Manager>,
     shared: Arc<Shared>,
     waker: Arc<Waker>,
-    resolver: Resolver,
     view: Arc<RemoteView>,
     listeners: Vec<(SocketAddr, TcpListener)>,
     /// When to try again for those that could not be had; and what was told of them.
@@ -67,7 +65,6 @@ impl Door {
             manager,
             shared,
             waker,
-            resolver: Resolver::default(),
             view: Arc::default(),
             listeners: Vec::new(),
             missing: Some(Instant::now()),
@@ -110,7 +107,7 @@ impl Door {
             }
         }
         self.view = view;
-        let wanted = addresses(&self.listen, &self.view, &self.resolver);
+        let wanted = addresses(&self.listen, &self.view);
         self.listeners.retain(|(a, _)| wanted.contains(a));
         let mut failed = Vec::new();
         for address in &wanted {

@@ -1,8 +1,8 @@
 //! From `--listen` to addresses.
 
 use crate::listen::{Listen, PORT};
-use crate::peer::Resolver;
 use crate::remote::RemoteView;
+use crate::sys::resolve;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,7 @@ pub fn port(listen: &Listen) -> u16 {
 }
 
 /// The addresses by this configuration.
-pub(super) fn addresses(
-    listen: &Listen,
-    view: &RemoteView,
-    resolver: &Resolver,
-) -> Vec<SocketAddr> {
+pub(super) fn addresses(listen: &Listen, view: &RemoteView) -> Vec<SocketAddr> {
     // Nobody could be served.
     if view.psk.is_none() {
         return Vec::new();
@@ -35,7 +31,7 @@ pub(super) fn addresses(
             let Some(node) = view.local.and_then(|n| view.nodes.get(n)) else {
                 return Vec::new();
             };
-            let found = resolver.lookup(&node.addrs, Instant::now() + RESOLVE);
+            let found = resolve::addresses(&node.addrs, Instant::now() + RESOLVE);
             let with_port = |ip| SocketAddr::new(ip, PORT);
             found.into_iter().map(with_port).collect()
         }
