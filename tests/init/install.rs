@@ -198,13 +198,10 @@ fn an_undo_that_left_a_backup_does_not_make_the_next_one_lose_a_file() {
 #[test]
 fn an_undo_under_a_running_clusmgr_is_refused() {
     let lab = Lab::up("uninstall", "1 --empty", &[]);
-    let script = super::repo("scripts/install");
-    let ran = lab.node(1).run(&[
-        script.to_str().unwrap(),
-        "--uninstall",
-        "--prefix",
-        "/tmp/none",
-    ]);
+    let script = super::scripts_in(&lab.node(1));
+    let ran = lab
+        .node(1)
+        .run(&[script, "--uninstall", "--prefix", "/tmp/none"]);
     assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
     assert!(ran.err.contains("clusmgr runs: end it first"), "{ran:?}");
 }
@@ -300,12 +297,11 @@ fn an_init_that_goes_by_the_scripts_headers_is_asked_to_order_them() {
          && cp /tmp/tools/insserv /tmp/tools/update-rc.d && chmod 755 /tmp/tools/*",
     )
     .ok();
-    let script = super::repo("scripts/install");
+    let script = super::scripts_in(&node);
     let run = |words: &str| {
         node.sh(&format!(
-            "rm -f /tmp/asked; PATH=/tmp/tools:$PATH CLUSMGR_BIN_DIR=/run/lab/bin {} --prefix /tmp/p {words} >/tmp/said \
-             && cat /tmp/asked",
-            script.display()
+            "rm -f /tmp/asked; PATH=/tmp/tools:$PATH CLUSMGR_BIN_DIR=/run/lab/bin {script} --prefix /tmp/p {words} \
+             >/tmp/said && cat /tmp/asked"
         ))
         .ok()
     };

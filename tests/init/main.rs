@@ -10,13 +10,22 @@ mod man;
 mod script;
 mod units;
 
-use common::Ran;
+use common::{Node, Ran};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A file of this repository.
 fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// This repository's scripts where a node sees them, wherever the checkout is; gives the path of `install`.
+fn scripts_in(node: &Node<'_>) -> &'static str {
+    let to = node.file("/tmp/scripts");
+    let mut copy = Command::new("cp");
+    let copied = copy.arg("-a").arg(repo("scripts")).arg(to).status();
+    assert!(copied.unwrap().success());
+    "/tmp/scripts/install"
 }
 
 /// Runs `scripts/install` with these words and the programs under test.
