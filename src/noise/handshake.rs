@@ -4,6 +4,8 @@ use super::channel::Channel;
 use super::psk::Psk;
 use snow::{Builder, HandshakeState};
 use std::fmt;
+use std::hint::black_box;
+use zeroize::Zeroize;
 
 /// The version of all that travels between nodes; told before anything else.
 pub const VERSION: u8 = 1;
@@ -11,6 +13,8 @@ pub const VERSION: u8 = 1;
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 const MAGIC: &[u8; 7] = b"clusmgr";
 const HEADER: usize = MAGIC.len() + 1;
+/// More of the stack than a handshake takes, in a debug build too.
+const STACK_USED: usize = 32 * 1024;
 /// A public key and a tag.
 const NOISE: usize = 32 + 16;
 
@@ -83,6 +87,10 @@ impl Initiator {
     /// Begins; the bytes are to be sent. None if the system has no random numbers.
     #[must_use]
     pub fn begin(psk: &Psk) -> Option<(Initiator, [u8; FIRST])> {
+        leaving_nothing(|| Initiator::make(psk))
+    }
+
+    fn make(psk: &Psk) -> Option<(Initiator, [u8; FIRST])> {
         let header = header();
         let mut state = Box::new(builder(psk, &header)?.build_initiator().ok()?);
         let mut first = [0; FIRST];
@@ -108,7 +116,11 @@ impl Initiator {
     ///
     /// # Errors
     /// It refuses, or was not made by who has the key.
-    pub fn finish(mut self, reply: &[u8; REPLY]) -> Result<Channel, Refusal> {
+    pub fn finish(self, reply: &[u8; REPLY]) -> Result<Channel, Refusal> {
+        leaving_nothing(|| self.take(reply))
+    }
+
+    fn take(mut self, reply: &[u8; REPLY]) -> Result<Channel, Refusal> {
         let (head, noise) = reply.split_at(REFUSAL);
         let head = head.try_into().map_err(|_| Refusal::OtherProtocol(None))?;
         Initiator::accepted(head)?;
@@ -123,6 +135,10 @@ impl Initiator {
 /// # Errors
 /// It is of another version, or was not made by who has the key.
 pub fn respond(psk: &Psk, first: &[u8; FIRST]) -> Result<(Channel, [u8; REPLY]), Refusal> {
+    leaving_nothing(|| answer(psk, first))
+}
+
+fn answer(psk: &Psk, first: &[u8; FIRST]) -> Result<(Channel, [u8; REPLY]), Refusal> {
     let (head, noise) = first.split_at(HEADER);
     match version(head) {
         Some(VERSION) => {}
@@ -140,6 +156,23 @@ pub fn respond(psk: &Psk, first: &[u8; FIRST]) -> Result<(Channel, [u8; REPLY]),
         .map_err(|_| Refusal::Busy)?;
     let channel = Channel::of(*state).ok_or(Refusal::Busy)?;
     Ok((channel, reply))
+}
+
+/// Does something that moves keys by way of the stack, as snow does, and clears what it has left there:
+/// the stack of a thread that has ended is kept for the next one.
+fn leaving_nothing<T>(what: impl FnOnce() -> T) -> T {
+    #[inline(never)]
+    fn deeper<T>(what: impl FnOnce() -> T) -> T {
+        what()
+    }
+    #[inline(never)]
+    fn clear() {
+        let mut used = [0xff_u8; STACK_USED];
+        black_box(&mut used).zeroize();
+    }
+    let done = deeper(what);
+    clear();
+    done
 }
 
 /// What a server sends to whom it refuses.

@@ -2,6 +2,8 @@
 
 use crate::apply_faults::{next, version_of};
 use crate::common::{Lab, Node};
+use clusmgr::noise::Psk;
+
 use std::os::unix::fs::FileExt;
 
 const CONF: &str = "/etc/corosync/corosync.conf";
@@ -175,6 +177,35 @@ fn no_part_of_a_key_stays_in_the_memory_of_clusmgr() {
 #[test]
 fn no_part_of_a_misspelt_key_stays_in_the_memory_of_clusmgr() {
     stays_nowhere("memory-misspelt", "keyy");
+}
+
+/// What the remote service derives from the key is in one place, for the next connection, and nowhere
+/// else once a connection is made.
+#[test]
+fn the_derived_key_is_in_one_place_in_the_memory_of_clusmgr() {
+    let lab = Lab::up("memory-remote", "2", &[]);
+    let nodes = [1, 2].map(|k| lab.node(k));
+    nodes.iter().for_each(|n| n.wait_ring(2));
+    let psk = Psk::derive(&nodes[0].read("/etc/corosync/authkey"));
+    let part = &psk.expose()[..16];
+    for _ in 0..5 {
+        for node in &nodes {
+            let ran = node.ctl(&["status", "--all", "--json"]);
+            assert_eq!(ran.out.matches("\"unreachable\":").count(), 0, "{ran:?}");
+        }
+    }
+    for node in &nodes {
+        let mut found = Vec::new();
+        // The comparison may just have a connection in the making.
+        let once = (0..20).any(|_| {
+            found = in_memory(node, node.daemon_pid(), &[part]);
+            if found.len() != 1 {
+                crate::common::pause(std::time::Duration::from_millis(70));
+            }
+            found.len() == 1
+        });
+        assert!(once, "{}: {found:#?}", node.name);
+    }
 }
 
 fn stays_nowhere(lab: &str, name: &str) {
