@@ -1,12 +1,14 @@
 //! The remote service on real nodes: every node answers for itself, also when the cluster is broken.
-//! This program runs itself in a node where somebody must capture or knock there (`REMOTE_PART`).
+//! This program runs itself in a node where somebody must capture, knock or lie there (`REMOTE_PART`).
 
 #![allow(clippy::unwrap_used)]
 
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
 mod door;
+mod first;
 mod matrix;
 mod nodes;
 mod orders;
