@@ -26,6 +26,15 @@ pub fn clean_lines(text: &str) -> String {
         .collect()
 }
 
+/// The beginning of a text, and that there was more of it.
+#[must_use]
+pub fn brief(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}… ({} bytes in all)", &text[..at], text.len()),
+    }
+}
+
 /// For [`wrap`], a space at which no line may end.
 pub const NO_BREAK: &str = "\u{a0}";
 
@@ -94,6 +103,13 @@ pub fn paint(text: &str, colour: Colour, wanted: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters() {
+        assert_eq!(brief("éé", 2), "éé");
+        assert_eq!(brief("ééé", 2), "éé… (6 bytes in all)");
+        assert_eq!(brief("", 0), "");
+    }
 
     #[test]
     fn what_could_steer_a_terminal_is_replaced() {
