@@ -7,8 +7,10 @@ mod bed;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;
+mod deaf;
 mod door;
 mod first;
+mod isolated;
 mod matrix;
 mod nodes;
 mod orders;
