@@ -14,6 +14,7 @@ mod isolated;
 mod matrix;
 mod nodes;
 mod orders;
+mod strangers;
 mod wire;
 
 #[test]
@@ -23,6 +24,7 @@ fn inside() {
     match part.split_whitespace().collect::<Vec<_>>()[..] {
         ["capture", device, file] => wire::capture(device, file),
         ["knock", address] => door::knock(address),
+        ["attack", name, address] => strangers::attack(name, address),
         _ => panic!("no part {part}"),
     }
 }
