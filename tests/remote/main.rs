@@ -11,6 +11,8 @@ mod deaf;
 mod door;
 mod first;
 mod isolated;
+mod liar;
+mod lies;
 mod matrix;
 mod nodes;
 mod orders;
@@ -25,6 +27,8 @@ fn inside() {
         ["capture", device, file] => wire::capture(device, file),
         ["knock", address] => door::knock(address),
         ["attack", name, address] => strangers::attack(name, address),
+        ["lie", address] => lies::lie(address),
+        ["boast", address] => lies::boast(address),
         _ => panic!("no part {part}"),
     }
 }
