@@ -1,5 +1,6 @@
 //! The client's side of the protocol.
 
+use super::text::brief;
 use crate::error::{Error, Kind};
 use crate::event;
 use crate::sys::sock::connect_local;
@@ -14,6 +15,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
+
+/// Most characters of what is not understood.
+const RUBBISH: usize = 400;
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -150,6 +154,8 @@ impl Client {
     }
 
     fn rubbish(&self, cause: impl fmt::Display) -> Fail {
+        // It may quote what came, which may be long and of another node's.
+        let cause = brief(&cause.to_string(), RUBBISH);
         Error::new("talk to", self.path.display(), cause)
             .hint("use the clusmgrctl that came with the daemon")
             .into()

@@ -3,7 +3,7 @@
 use super::client::{Client, Fail, News, Result, read_event};
 use super::commands::Cli;
 use super::output::Out;
-use super::text::clean;
+use super::text::{clean, clean_json};
 use super::{complain, connect, heading, retry_before, said};
 use crate::event::Severity;
 use crate::sys::term::local_time;
@@ -171,7 +171,7 @@ fn gone(out: &Out, from: u64, next: u64, json: bool) -> Result<()> {
 fn line(value: &Value, json: bool) -> String {
     let Some(event) = read_event(value).filter(|_| !json) else {
         // A kind that is younger than this program is shown all the same.
-        return format!("{value}\n");
+        return clean_json(&format!("{value}\n"));
     };
     let severity = match event.note.severity {
         Severity::Info => "info",

@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 
 /// How long to wait before a daemon that is away is asked again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Most characters of a line on stderr.
+const COMPLAINT: usize = 16_384;
 
 /// All that the program does.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -88,7 +90,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// One line on stderr, under our name. That nobody reads it changes nothing.
 fn complain(text: &str) {
-    let text = text::clean(text);
+    // Other nodes' words are among it.
+    let text = text::brief(&text::clean(text), COMPLAINT);
     let _ = writeln!(std::io::stderr(), "clusmgrctl: {text}");
 }
 

@@ -2,7 +2,7 @@
 
 use super::client::{Fail, Result};
 use super::cluster;
-use super::text::{self, Colour, clean, paint, wrap};
+use super::text::{self, Colour, clean, clean_json, paint, wrap};
 use crate::error::Error;
 use crate::sys::term;
 use crate::types::{WallMs, span};
@@ -87,7 +87,7 @@ impl Out {
     /// # Errors
     /// As [`Out::print`].
     pub fn json(&self, value: &Value) -> Result<()> {
-        self.print(&format!("{value:#}\n"))
+        self.print(&clean_json(&format!("{value:#}\n")))
     }
 }
 

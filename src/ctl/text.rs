@@ -1,6 +1,7 @@
 //! Words on a screen: cleaned, wrapped, coloured.
 
 use crate::types::harmful;
+use std::fmt::Write as _;
 
 /// Text of another's with every character replaced that could do something to a terminal, or turn
 /// the text around.
@@ -24,6 +25,30 @@ pub fn clean_lines(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// JSON as [`clean`] has text, and with the same meaning: such characters can only be inside of strings,
+/// and are escaped there.
+#[must_use]
+pub fn clean_json(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if harmful(c) && c != '\n' {
+            let _ = write!(clean, "\\u{:04x}", u32::from(c));
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+/// The beginning of a text, and that there was more of it.
+#[must_use]
+pub fn brief(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}… ({} bytes in all)", &text[..at], text.len()),
+    }
 }
 
 /// For [`wrap`], a space at which no line may end.
@@ -94,6 +119,24 @@ pub fn paint(text: &str, colour: Colour, wanted: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_keeps_its_meaning_and_steers_no_terminal() {
+        let value = serde_json::json!({"a\u{9b}": "\u{202e}\u{7f}\u{1b}[2J\n", "b": 1});
+        let text = clean_json(&format!("{value:#}"));
+        assert!(!text.chars().any(|c| harmful(c) && c != '\n'), "{text:?}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters() {
+        assert_eq!(brief("éé", 2), "éé");
+        assert_eq!(brief("ééé", 2), "éé… (6 bytes in all)");
+        assert_eq!(brief("", 0), "");
+    }
 
     #[test]
     fn what_could_steer_a_terminal_is_replaced() {

@@ -4,7 +4,7 @@ use super::client::{Client, Result};
 use super::commands::Cli;
 use super::output::{self, Out};
 use super::status::shown;
-use super::text::{clean, wrap};
+use super::text::{clean, clean_json, wrap};
 use super::{connect, retry_before, said};
 use crate::sys::term;
 use std::convert::Infallible;
@@ -91,7 +91,7 @@ impl Screen<'_> {
     fn status(&mut self, asker: &mut Client) -> Result<()> {
         let (value, status) = asker.status()?;
         if self.json {
-            return self.out.print(&format!("{value}\n"));
+            return self.out.print(&clean_json(&format!("{value}\n")));
         }
         // No "2 m ago": nothing would correct it until the next event.
         self.last = output::status(&shown(self.cli, &status), &self.out.view(false));

@@ -78,3 +78,41 @@ pub fn wait_all(node: &Node<'_>, what: &str, wanted: impl Fn(&[Value]) -> bool) 
         pause(std::time::Duration::from_millis(50));
     }
 }
+
+/// Waits for the first event of a kind after a number that is as wanted.
+#[track_caller]
+pub fn wait_after(node: &Node<'_>, seq: u64, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let limit = 2 * LONG;
+    crate::common::until(&format!("{}: {kind}", node.name), limit, || {
+        after(node, seq, kind).into_iter().find(|e| wanted(e))
+    })
+}
+
+/// The events of a kind after a number.
+#[track_caller]
+pub fn after(node: &Node<'_>, seq: u64, kind: &str) -> Vec<Value> {
+    let mut all = node.events_of(kind);
+    all.retain(|e| e["seq"].as_u64() > Some(seq));
+    all
+}
+
+/// Whether an event has these fields.
+pub fn has(event: &Value, fields: &[(&str, Value)]) -> bool {
+    fields.iter().all(|(k, v)| event["fields"][*k] == *v)
+}
+
+/// What a status says of another node.
+pub fn peer<'s>(status: &'s Value, name: &str) -> &'s Value {
+    let peers = status["peers"].as_array().unwrap();
+    let found = peers.iter().find(|p| p["name"] == name);
+    found.unwrap_or_else(|| panic!("{name} is no peer: {status:#}"))
+}
+
+/// The verdict of `why` of this code, if there is one.
+#[track_caller]
+pub fn verdict(node: &Node<'_>, code: &str) -> Option<Value> {
+    let ran = node.ctl(&["why", "--json"]);
+    let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let all = report["verdicts"].as_array().unwrap();
+    all.iter().find(|v| v["code"] == code).cloned()
+}
