@@ -128,6 +128,24 @@ fn why(answered: std::result::Result<Answer, Trouble>) -> Unreachable {
 }
 
 #[test]
+fn requests_of_a_node_that_follow_each_other_at_once_are_all_answered() {
+    let server = Server::new(RemoteLimits::default());
+    let peers = server.peers(Some(1));
+    // As many as a node has at a time; connections that end still count for a moment.
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for n in 0..200 {
+                    let answered = ask(&peers, &Request::Status);
+                    assert!(matches!(answered, Ok(Answer::Ok(_))), "{n}: {answered:?}");
+                }
+            });
+        }
+    });
+    server.stop();
+}
+
+#[test]
 fn a_node_reads_and_orders_and_changes_no_configuration() {
     let server = Server::new(RemoteLimits::default());
     let peers = server.peers(Some(1));
