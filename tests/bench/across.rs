@@ -29,7 +29,7 @@ pub fn run(lab: &str, dir: &str, nodes: u32) {
             .args(["--dir", dir])
             .args(words)
             .output();
-        succeeded(words, done.unwrap());
+        succeeded(words, &done.unwrap());
     };
     let last = format!("n{nodes}");
     let mut n1 = Agent::start(script, dir, "n1");
@@ -112,7 +112,7 @@ fn dead(n1: &mut Agent, nodes: u32) -> Samples {
     times
 }
 
-fn succeeded(words: &[&str], done: Output) {
+fn succeeded(words: &[&str], done: &Output) {
     assert!(done.status.success(), "{words:?}: {done:?}");
 }
 
@@ -172,7 +172,7 @@ pub fn ctl() -> String {
         .args(["status", "--all"])
         .output();
     let took = began.elapsed();
-    succeeded(&["clusmgrctl"], done.unwrap());
+    succeeded(&["clusmgrctl"], &done.unwrap());
     took.as_nanos().to_string()
 }
 
