@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const HEAD_START: Duration = Duration::from_millis(20);
 
 /// How soon an address is tried again that has no room just now, or hung up.
-const AGAIN: Duration = Duration::from_millis(25);
+pub(super) const AGAIN: Duration = Duration::from_millis(25);
 
 /// One address on its way.
 #[derive(Debug)]

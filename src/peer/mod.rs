@@ -13,6 +13,7 @@ mod told;
 mod trouble;
 pub mod watch;
 
+use connect::AGAIN;
 pub use differs::What;
 pub use link::Link;
 pub use trouble::Trouble;
@@ -20,7 +21,7 @@ pub use trouble::Trouble;
 use crate::noise::Psk;
 use crate::remote::{RemoteNode, RemoteSource, RemoteView};
 use crate::sys::resolve;
-use crate::wire::{Answer, NodeAnswer, Request, Unreachable, WireError};
+use crate::wire::{Answer, Change, NodeAnswer, Request, Unreachable, WireError};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::fmt;
@@ -125,10 +126,25 @@ impl Peers {
     /// # Errors
     /// As [`Peers::ask`].
     pub fn ask_now(&self, node: &RemoteNode, request: &Request, limit: Duration) -> Answered {
-        let mut link = self.open(node)?;
-        let answer = link.call(&self.node, request, Instant::now() + limit);
-        let text = |t: Trouble| Trouble::new(t.why, format!("{}: {}", link.address, t.text));
-        answer.map(|a| (a, link.address)).map_err(text)
+        let connected = Instant::now() + CONNECT;
+        loop {
+            let mut link = self.open(node, connected)?;
+            let trouble = match link.call(&self.node, request, Instant::now() + limit) {
+                Ok(answer) => return Ok((answer, link.address)),
+                Err(trouble) => trouble,
+            };
+            // Where many come from one address, one of them may have to make room after the handshake,
+            // before he was heard. That nothing was done is not known, and matters only for a change.
+            let again = trouble.why == Unreachable::Failed
+                && request.changes() == Change::Nothing
+                && Instant::now() + AGAIN < connected;
+            if !again {
+                let text = format!("{}: {}", link.address, trouble.text);
+                return Err(Trouble::new(trouble.why, text));
+            }
+            drop(link);
+            thread::sleep(AGAIN);
+        }
     }
 
     /// A subscription: the answer to its request, the connection that the events come by, and its place.
@@ -142,7 +158,7 @@ impl Peers {
         limit: Duration,
     ) -> Result<(Answer, Link, Turn<'a>), Trouble> {
         let turn = self.turn(node, TO_A_NODE)?;
-        let mut link = self.open(node)?;
+        let mut link = self.open(node, Instant::now() + CONNECT)?;
         let answer = link.call(&self.node, request, Instant::now() + limit)?;
         Ok((answer, link, turn))
     }
@@ -200,8 +216,7 @@ impl Peers {
     }
 
     /// Connected to a node that has our key.
-    fn open(&self, node: &RemoteNode) -> Result<Link, Trouble> {
-        let deadline = Instant::now() + CONNECT;
+    fn open(&self, node: &RemoteNode, deadline: Instant) -> Result<Link, Trouble> {
         let (psk, addresses) = self.way_to(node, deadline)?;
         let link = connect::connect(&addresses, &psk, deadline);
         let mut table = self.table.lock();

@@ -2,9 +2,11 @@
 //! and answers each with one line. Both ends of it are in this file. The clock is the same in all
 //! namespaces, and whatever is timed begins and ends in here.
 
+use crate::across::{self, Client};
 use crate::cut::Witnesses;
 use clusmgr::sys::clock;
 use clusmgr::types::{Mono, Pid};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -16,6 +18,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub const SOCKET: &str = "/run/clusmgr/clusmgr.sock";
+const PIDFILE: &str = "/run/clusmgr/clusmgr.pid";
 const COROSYNC: &str = "/usr/sbin/corosync";
 const CONF: &str = "/etc/corosync/corosync.conf";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -84,8 +88,10 @@ pub fn ask_all(agents: &mut [Agent], order: &str) -> Vec<String> {
 pub fn run() {
     let mut keeper = None;
     let mut witnesses: Option<Witnesses> = None;
+    let mut client: Option<Client> = None;
     for order in std::io::stdin().lines() {
-        let answer = match order.unwrap().as_str() {
+        let order = order.unwrap();
+        let answer = match order.as_str() {
             "keep clusmgr" => {
                 keeper = Some(Keeper::clusmgr());
                 "ok".to_owned()
@@ -102,13 +108,24 @@ pub fn run() {
             "kill" => keeper.as_ref().unwrap().kill_once(),
             "daemon" => daemon(),
             "usage" => usage(),
+            "life" => life(),
+            "all" => client.as_mut().unwrap().all(),
+            "status" => client.as_mut().unwrap().status(),
+            "ctl" => across::ctl(),
+            "freeze" => across::signal(Signal::SIGSTOP),
+            "thaw" => across::signal(Signal::SIGCONT),
             "witness" => {
                 witnesses = Some(Witnesses::call());
                 "ok".to_owned()
             }
             "gained" => witnesses.as_mut().unwrap().gained(),
             "lost" => witnesses.as_mut().unwrap().lost(),
-            other => panic!("no such order: {other}"),
+            other => {
+                let nodes = other.strip_prefix("across ");
+                let nodes = nodes.unwrap_or_else(|| panic!("no such order: {other}"));
+                client = Some(Client::connect(nodes));
+                "ok".to_owned()
+            }
         };
         println!("{answer}");
     }
@@ -242,8 +259,10 @@ fn wait_ring() -> String {
     }
 }
 
-/// Starts clusmgr as an init script does, with a syslogd that takes what it writes.
+/// Starts clusmgr as an init script does, with a syslogd that takes what it writes. It becomes a child
+/// of this one when it detaches.
 fn daemon() -> String {
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
     let (bound, is_bound) = mpsc::channel();
     thread::spawn(move || {
         let socket = UnixDatagram::bind("/dev/log").unwrap();
@@ -257,11 +276,38 @@ fn daemon() -> String {
     "ok".to_owned()
 }
 
-/// `ANONYMOUS_KIB SHARED_KIB MAPPED_KIB VOLUNTARY SWITCHES RUN_NS THREADS` of the daemon; shared and
-/// mapped are the rings in `/dev/shm` that corosync's libraries share with it.
-fn usage() -> String {
-    let pid = clusmgr::sys::pidfile::owner(Path::new("/run/clusmgr/clusmgr.pid"));
+fn daemon_pid() -> i32 {
+    let pid = clusmgr::sys::pidfile::owner(Path::new(PIDFILE));
     let Pid(pid) = pid.expect("a clusmgr runs");
+    pid
+}
+
+/// `VOLUNTARY SWITCHES` of the daemon's whole life, which ends here: of all its threads, also of those
+/// that had ended by any earlier look, and of the children that it has waited for.
+fn life() -> String {
+    let of_children = || {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+        let all = [
+            usage.voluntary_context_switches(),
+            usage.involuntary_context_switches(),
+        ];
+        all.map(|n| u64::try_from(n).unwrap())
+    };
+    let before = of_children();
+    let pid = nix::unistd::Pid::from_raw(daemon_pid());
+    // So that it does nothing more.
+    kill(pid, Signal::SIGKILL).unwrap();
+    nix::sys::wait::waitpid(pid, None).unwrap();
+    let after = of_children();
+    let voluntary = after[0] - before[0];
+    format!("{voluntary} {}", voluntary + after[1] - before[1])
+}
+
+/// `ANONYMOUS_KIB SHARED_KIB MAPPED_KIB VOLUNTARY SWITCHES RUN_NS THREADS` of the daemon, the switches
+/// those of the threads that there are; shared and mapped are the rings in `/dev/shm` that corosync's
+/// libraries share with it.
+fn usage() -> String {
+    let pid = daemon_pid();
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let anonymous = field(&rollup, "Anonymous:");
     let (mut shared, mut mapped, mut is_ring) = (0, 0, false);
@@ -276,17 +322,20 @@ fn usage() -> String {
             mapped += field(line, name);
         }
     }
-    let (mut voluntary, mut switches, mut run_ns, mut threads) = (0, 0, 0, 0);
+    let (mut voluntary, mut switches, mut threads) = (0, 0, 0);
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
-        let task = task.unwrap().path();
-        let status = fs::read_to_string(task.join("status")).unwrap();
+        // It may be over by now.
+        let Ok(status) = fs::read_to_string(task.unwrap().path().join("status")) else {
+            continue;
+        };
         voluntary += field(&status, "voluntary_ctxt_switches:");
         switches += field(&status, "nonvoluntary_ctxt_switches:");
-        let sched = fs::read_to_string(task.join("schedstat")).unwrap();
-        run_ns += sched.split(' ').next().unwrap().parse::<u64>().unwrap();
         threads += 1;
     }
     switches += voluntary;
+    // Also of the threads that have ended.
+    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).unwrap();
+    let run_ns = Duration::from(nix::time::clock_gettime(clock).unwrap()).as_nanos();
     format!("{anonymous} {shared} {mapped} {voluntary} {switches} {run_ns} {threads}")
 }
 

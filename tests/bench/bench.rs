@@ -2,20 +2,24 @@
 //! with the target beside. It measures only when it is given a part by name.
 //!
 //! ```text
-//! bench restart | proc | config | events | status | notify
+//! bench restart | proc | config | events | status | notify | handshakes | traffic
 //!                                   in a node of a lab
 //! bench ring | idle | cut LAB_SCRIPT DIR
 //!                                   outside: with an agent in each of three nodes
+//! bench across LAB_SCRIPT DIR NODES
+//!                                   outside: with an agent in two of the nodes
 //! bench agent                       in a node: obeys lines on standard input
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod across;
 mod agent;
 mod child;
 mod config;
 mod cut;
 mod events;
+mod handshakes;
 mod idle;
 mod notify;
 mod proc;
@@ -23,6 +27,7 @@ mod restart;
 mod ring;
 mod stats;
 mod status;
+mod traffic;
 
 use std::process::ExitCode;
 
@@ -41,6 +46,9 @@ fn main() -> ExitCode {
         ["events"] => events::run(),
         ["status"] => status::run(),
         ["notify"] => notify::run(),
+        ["handshakes"] => handshakes::run(),
+        ["traffic"] => traffic::run(),
+        ["across", lab, dir, nodes] => across::run(lab, dir, nodes.parse().unwrap()),
         ["cut", lab, dir] => cut::run(lab, dir),
         ["ring", lab, dir] => ring::run(lab, dir),
         ["idle", lab, dir] => idle::run(lab, dir),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::listen::Listen;
-use crate::noise::Psk;
+use crate::noise::{self, Psk};
 use crate::peer::{Peers, Trouble};
 use crate::remote::{RemoteNode, RemoteSource, RemoteView};
 use crate::service::remote::{Limits as RemoteLimits, RemoteService};
@@ -125,6 +125,57 @@ pub(super) fn ask(peers: &Peers, request: &Request) -> std::result::Result<Answe
 
 fn why(answered: std::result::Result<Answer, Trouble>) -> Unreachable {
     answered.unwrap_err().why
+}
+
+/// A node that has the key, hangs up on the first after the handshake and answers the next.
+fn makes_room(listener: &TcpListener) {
+    for first in [true, false] {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = [0; noise::FIRST];
+        if stream.read_exact(&mut bytes).is_err() {
+            return;
+        }
+        let (mut channel, reply) = noise::respond(&psk(1), &bytes).unwrap();
+        stream.write_all(&reply).unwrap();
+        if first {
+            continue;
+        }
+        let mut heard = 0;
+        while heard < 2 {
+            let mut chunk = [0; 4096];
+            match stream.read(&mut chunk) {
+                Ok(n) if n > 0 => channel.push(&chunk[..n]),
+                _ => return,
+            }
+            while channel.open().unwrap().is_some() {
+                heard += 1;
+            }
+        }
+        let mut out = Vec::new();
+        channel.seal(br#"{"id":1,"ok":{}}"#, &mut out).unwrap();
+        stream.write_all(&out).unwrap();
+    }
+}
+
+#[test]
+fn who_had_to_make_room_asks_again_unless_it_would_change_something() {
+    for (request, done) in [
+        (Request::PeerReport, true),
+        (Request::Restart { wait_ms: 0 }, false),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let peers = Peers::new(Source::new(Some(1), 1), "n2".to_owned(), address.port());
+        let node = std::thread::spawn(move || makes_room(&listener));
+        let answered = ask(&peers, &request);
+        assert_eq!(matches!(answered, Ok(Answer::Ok(_))), done, "{answered:?}");
+        if !done {
+            assert_eq!(why(answered), Unreachable::Failed);
+            // He did not come again: whoever comes now is the second.
+            drop(std::net::TcpStream::connect(address));
+        }
+        node.join().unwrap();
+    }
 }
 
 #[test]
