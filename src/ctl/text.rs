@@ -125,10 +125,8 @@ mod tests {
         let value = serde_json::json!({"a\u{9b}": "\u{202e}\u{7f}\u{1b}[2J\n", "b": 1});
         let text = clean_json(&format!("{value:#}"));
         assert!(!text.chars().any(|c| harmful(c) && c != '\n'), "{text:?}");
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
-            value
-        );
+        let read = serde_json::from_str::<serde_json::Value>(&text).ok();
+        assert_eq!(read, Some(value));
     }
 
     #[test]
