@@ -10,4 +10,5 @@ mod links;
 mod liveness;
 mod quorum;
 mod reloads;
+mod slow;
 mod why;

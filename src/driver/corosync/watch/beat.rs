@@ -10,11 +10,16 @@ use std::time::Duration;
 pub struct Beat(AtomicU64);
 
 impl Beat {
-    /// Calls the library; `f` may be a few calls in a row that each answer at once.
+    /// Calls the library. `f` is one question, or what itself calls so: each of those that ends inside
+    /// of it is an answer, and the time of the one around it begins anew.
     pub fn call<T>(&self, f: impl FnOnce() -> T) -> T {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        let around = self.under_way().is_some();
+        if !around {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
         let given = f();
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0
+            .fetch_add(if around { 2 } else { 1 }, Ordering::Relaxed);
         given
     }
 
@@ -105,6 +110,17 @@ mod tests {
             one.again(None, false, at(3000), MOST).time(),
             Duration::ZERO
         );
+    }
+
+    #[test]
+    fn each_answer_inside_of_a_call_begins_it_anew() {
+        let beat = Beat::default();
+        let seen = beat.call(|| {
+            let first = beat.call(|| beat.under_way());
+            [first, beat.under_way(), beat.call(|| beat.under_way())]
+        });
+        assert_eq!(seen, [Some(1), Some(3), Some(3)]);
+        assert_eq!(beat.under_way(), None);
     }
 
     #[test]

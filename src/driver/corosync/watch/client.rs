@@ -1,11 +1,12 @@
 //! The connections of `cm-watch` to a running corosync, and what it reads through them.
 
 use super::beat::Beat;
+use super::counted::Counted;
 use super::keys::{LINKS, MEMBERS, key, link_of, member_of};
 use super::links::Id;
 use crate::driver::corosync::options;
 use crate::driver::corosync::tools::Cmap as Values;
-use crate::sys::corosync::cmap::{Change, Cmap, Map, Track, TrackId};
+use crate::sys::corosync::cmap::{Change, Map, Track, TrackId};
 use crate::sys::corosync::cpg::{Cpg, Message};
 use crate::sys::corosync::quorum::{Notice, Quorum};
 use crate::sys::corosync::votequorum::{Info, Votequorum};
@@ -38,14 +39,15 @@ const STATUS: &str = "config.reload_status";
 /// All connections. One thread has them all.
 #[derive(Debug)]
 pub(super) struct Client {
-    config: Cmap,
-    stats: Cmap,
+    config: Counted,
+    stats: Counted,
     quorum: Quorum,
     /// None where the quorum provider is another one, or there is none.
     votes: Option<Votequorum>,
     cpg: Cpg,
     pub(super) local: NodeId,
     tracked: BTreeMap<Id, [TrackId; 2]>,
+    beat: Arc<Beat>,
 }
 
 /// What has changed, of one look.
@@ -81,52 +83,45 @@ impl Client {
     ///
     /// # Errors
     /// corosync's; `CS_ERR_TRY_AGAIN` and `CS_ERR_LIBRARY` while it starts.
-    pub(super) fn open(libs: &Arc<Libraries>, beat: &Beat) -> CsResult<Client> {
-        let mut config = beat.call(|| Cmap::open(libs, Map::Config))?;
-        let mut stats = beat.call(|| Cmap::open(libs, Map::Stats))?;
+    pub(super) fn open(libs: &Arc<Libraries>, beat: &Arc<Beat>) -> CsResult<Client> {
+        let mut config = Counted::open(libs, Map::Config, beat)?;
+        let mut stats = Counted::open(libs, Map::Stats, beat)?;
         let any = Track {
             add: true,
             delete: true,
             modify: true,
             prefix: true,
         };
-        beat.call(|| {
-            for prefix in SECTIONS.into_iter().chain([MEMBERS, "config."]) {
-                config.track(prefix, any)?;
-            }
-            for name in options::names("totem").filter(|name| *name != "key") {
-                let one = Track {
-                    prefix: false,
-                    ..any
-                };
-                config.track(&format!("{TOTEM}{name}"), one)?;
-            }
-            // The statistics tell of keys that come and go, but of values only key by key.
-            let shape = Track {
-                modify: false,
-                ..any
-            };
-            stats.track(LINKS, shape)
-        })?;
-        let quorum = beat.call(|| {
-            let mut quorum = Quorum::open(libs)?;
-            quorum.start().map(|()| quorum)
-        })?;
-        let votes = beat.call(|| {
-            // Under another provider, or none, nobody serves votequorum.
-            let provider = config.get("quorum.provider")?.map(|v| v.text());
-            if provider.as_deref() != Some(VOTEQUORUM) {
-                return Ok(None);
-            }
-            let mut votes = Votequorum::open(libs)?;
-            votes.start().map(|()| Some(votes))
-        })?;
-        let (cpg, local) = beat.call(|| {
-            let mut cpg = Cpg::open(libs)?;
-            let local = cpg.local_nodeid()?;
-            cpg.join(&group(local))?;
-            Ok((cpg, local))
-        })?;
+        for prefix in SECTIONS.into_iter().chain([MEMBERS, "config."]) {
+            config.track(prefix, any)?;
+        }
+        let one = Track {
+            prefix: false,
+            ..any
+        };
+        for name in options::names("totem").filter(|name| *name != "key") {
+            config.track(&format!("{TOTEM}{name}"), one)?;
+        }
+        // The statistics tell of keys that come and go, but of values only key by key.
+        let shape = Track {
+            modify: false,
+            ..any
+        };
+        stats.track(LINKS, shape)?;
+        let mut quorum = beat.call(|| Quorum::open(libs))?;
+        beat.call(|| quorum.start())?;
+        // Under another provider, or none, nobody serves votequorum.
+        let provider = config.get("quorum.provider")?.map(|v| v.text());
+        let votes = if provider.as_deref() == Some(VOTEQUORUM) {
+            let mut votes = beat.call(|| Votequorum::open(libs))?;
+            beat.call(|| votes.start())?;
+            Some(votes)
+        } else {
+            None
+        };
+        let mut cpg = beat.call(|| Cpg::open(libs))?;
+        let local = beat.call(|| cpg.local_nodeid())?;
+        beat.call(|| cpg.join(&group(local)))?;
         Ok(Client {
             config,
             stats,
@@ -135,6 +130,7 @@ impl Client {
             cpg,
             local,
             tracked: BTreeMap::new(),
+            beat: Arc::clone(beat),
         })
     }
 
@@ -263,7 +259,7 @@ impl Client {
     pub(super) fn nodes(&self) -> CsResult<BTreeMap<NodeId, String>> {
         let mut ids = BTreeMap::new();
         let mut names = BTreeMap::new();
-        for (key, value) in self.config.dump(Some("nodelist.node."))? {
+        for (key, value) in self.config.dump("nodelist.node.")? {
             let Some((place, what)) = key
                 .strip_prefix("nodelist.node.")
                 .and_then(|rest| rest.split_once('.'))
@@ -291,7 +287,7 @@ impl Client {
     /// corosync's.
     pub(super) fn versions(&self) -> CsResult<BTreeMap<NodeId, Option<ConfigVersion>>> {
         let mut versions = BTreeMap::new();
-        for (key, value) in self.config.dump(Some(MEMBERS))? {
+        for (key, value) in self.config.dump(MEMBERS)? {
             let rest = key.strip_prefix(MEMBERS).and_then(|r| r.split_once('.'));
             let Some((Ok(id), what)) = rest.map(|(id, what)| (id.parse().map(NodeId), what)) else {
                 continue;
@@ -323,7 +319,7 @@ impl Client {
     pub(super) fn running(&self) -> CsResult<Values> {
         let mut all = Values::new();
         for prefix in SECTIONS.into_iter().chain(NOT_FOLLOWED) {
-            let found = self.config.dump(Some(prefix))?;
+            let found = self.config.dump(prefix)?;
             all.extend(found.into_iter().map(|(key, value)| (key, value.text())));
         }
         Ok(all)
@@ -334,7 +330,8 @@ impl Client {
     /// # Errors
     /// corosync's.
     pub(super) fn votes(&self, node: NodeId) -> CsResult<Option<Info>> {
-        match self.votes.as_ref().map(|v| v.info(node)) {
+        let ask = |v: &Votequorum| self.beat.call(|| v.info(node));
+        match self.votes.as_ref().map(ask) {
             None => Ok(None),
             Some(Ok(info)) => Ok(info),
             Some(Err(e)) if e == CsError::LIBRARY => Err(e),
@@ -347,7 +344,7 @@ impl Client {
     /// # Errors
     /// corosync's.
     pub(super) fn find_links(&mut self) -> CsResult<Vec<Id>> {
-        let keys = self.stats.list(Some(LINKS))?;
+        let keys = self.stats.list(LINKS)?;
         let mut found: Vec<Id> = keys
             .iter()
             .filter(|k| k.ends_with(".connected"))

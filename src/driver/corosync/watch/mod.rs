@@ -8,6 +8,7 @@
 
 mod beat;
 mod client;
+mod counted;
 mod deliver;
 mod keys;
 mod known;
@@ -26,6 +27,7 @@ use crate::error::Result;
 use crate::sys::wake::Waker;
 use crate::types::Pid;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The corosync that is to be watched.
@@ -46,7 +48,7 @@ pub(super) struct Watch {
     order: Mutex<Order>,
     waker: Waker,
     /// See [`Beat`].
-    pub(super) beat: Beat,
+    pub(super) beat: Arc<Beat>,
     /// The corosync of now has served this thread once.
     answered: AtomicBool,
     /// It reads its configuration again, and looks names up meanwhile.
@@ -71,7 +73,7 @@ impl Watch {
         Ok(Watch {
             order: Mutex::default(),
             waker: Waker::new()?,
-            beat: Beat::default(),
+            beat: Arc::default(),
             answered: AtomicBool::new(false),
             reloading: AtomicBool::new(false),
             ends: AtomicBool::new(false),

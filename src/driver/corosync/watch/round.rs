@@ -245,7 +245,9 @@ impl Watching {
 
     fn attach(&mut self, libs: &Arc<Libraries>, now: Mono) -> CsResult<Client> {
         self.sys.clear_degraded("no-libraries");
-        let client = Client::open(libs, &self.sys.watch.beat)?;
+        let beat = &self.sys.watch.beat;
+        // As a whole too: what was opened before one fails is closed, which may wait.
+        let client = beat.call(|| Client::open(libs, beat))?;
         for reason in ["no-access", "no-answer"] {
             self.sys.clear_degraded(reason);
         }
@@ -297,9 +299,7 @@ impl Watching {
         now: Mono,
         notes: &mut Vec<Note>,
     ) -> CsResult<()> {
-        let sys = Arc::clone(&self.sys);
-        let beat = &sys.watch.beat;
-        let mut news = beat.call(|| client.take())?;
+        let mut news = self.sys.watch.beat.call(|| client.take())?;
         self.alone = now;
         if new {
             news.shape = true;
@@ -318,14 +318,14 @@ impl Watching {
         }
         if self.config_at.is_some_and(|at| at <= now) {
             self.config_at = None;
-            beat.call(|| self.read_config(client))?;
+            self.read_config(client)?;
         }
         self.take_quorum(&mut news, notes);
         if !new && !notes.is_empty() {
             // Before anything is asked of corosync, which has its hands full at such a time.
             self.show(std::mem::take(notes), now);
         }
-        beat.call(|| self.take_members(client, &news, notes))?;
+        self.take_members(client, &news, notes)?;
         self.take_links(client, &news, now, notes)?;
         if news.reload_began {
             self.reloads.began(now);
@@ -333,14 +333,14 @@ impl Watching {
         }
         if news.reload {
             self.config_at.get_or_insert(now.plus(SETTLE));
-            let (busy, status) = beat.call(|| client.reload())?;
+            let (busy, status) = client.reload()?;
             self.sys.watch.reloading.store(busy, Ordering::Relaxed);
             notes.extend(self.reloads.seen(busy, status, now));
         }
         // In the wake-up of a message, so that it costs none of its own.
         if now >= self.pause_at && (new || now >= self.send_at) {
             self.pause_at = now.plus(PAUSE_EVERY);
-            let pause = beat.call(|| client.pause())?;
+            let pause = client.pause()?;
             notes.extend(self.take_pause(pause, new, now));
         }
         self.deliver(client, &news, now)?;
@@ -423,7 +423,7 @@ impl Watching {
         let mut changed = news.links.clone();
         let mut measure = changed.clone();
         if news.shape {
-            changed = self.sys.watch.beat.call(|| client.find_links())?;
+            changed = client.find_links()?;
             self.links.keep(&changed);
         } else if news.ring {
             changed = self.links.ids();
@@ -434,14 +434,12 @@ impl Watching {
             measure.extend(&changed);
         }
         for id in changed {
-            // Link by link: it is one call that must not take too long, not all of them.
-            let link = self.sys.watch.beat.call(|| client.link(id))?;
-            if let Some((connected, downs)) = link {
+            if let Some((connected, downs)) = client.link(id)? {
                 notes.extend(self.links.sample(id, connected, downs, now));
             }
         }
         for id in measure {
-            let (mtu, latency) = self.sys.watch.beat.call(|| client.measure(id))?;
+            let (mtu, latency) = client.measure(id)?;
             self.links.measured(id, mtu, latency);
         }
         Ok(())
