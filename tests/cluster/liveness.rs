@@ -1,11 +1,11 @@
 //! A corosync that hangs is replaced; one that merely waits for its ring never is.
 
 use crate::bed::{formed, kinds, none_of, of_kinds, token, up_edited, wait_after};
-use crate::common::{LONG, Lab, Node, degraded, stays, until};
+use crate::common::{Lab, Node, degraded, stays};
+use crate::stall;
 use nix::sys::ptrace;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 /// What clusmgr tells when it takes corosync for dead or hung.
@@ -174,29 +174,13 @@ fn a_corosync_that_waits_for_ever_in_a_write_is_hung_though_nobody_stopped_it() 
         "0.1",
         "--poll-interval",
         "0.2",
-        "--corosync-bin",
-        "/tmp/wrapper",
     ];
-    let lab = Lab::up("hang-write", "1 --no-clusmgr", &[]);
+    let lab = stall::up("hang-write", &flags);
     let n1 = lab.node(1);
-    let wrapper = "#!/bin/bash\nexec 2<>/tmp/fifo\nexec $(type -P /usr/sbin/corosync /sbin/corosync | head -1) \"$@\"\n";
-    n1.put("/tmp/wrapper", wrapper);
-    let perms = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(n1.file("/tmp/wrapper"), perms).unwrap();
-    n1.sh("mkfifo /tmp/fifo").ok();
-    n1.start_daemon(&flags);
     let pid = formed(&lab, 1)[0];
     let seq = n1.latest();
-    n1.sh("corosync-cmapctl -s logging.debug str on").ok();
-    let full = "timeout 5 dd if=/dev/zero of=/tmp/fifo bs=1 oflag=nonblock 2>&1; true";
-    let said = n1.sh(full).ok();
-    assert!(said.contains("unavailable"), "the pipe is full: {said}");
-    // It writes a line for every client that comes, and stays in that.
-    n1.spawn("corosync-cmapctl totem.version");
-    until("it waits in a write", LONG, || {
-        let line = n1.sh(&format!("cat /proc/{pid}/wchan")).out;
-        (line.contains("pipe") || n1.status()["service"]["pid"] != pid).then_some(())
-    });
+    stall::fill(&n1);
+    stall::stall(&n1, pid);
     replaced(&n1, seq, pid, "left a call unanswered");
 }
 

@@ -11,4 +11,5 @@ mod liveness;
 mod quorum;
 mod reloads;
 mod slow;
+mod stall;
 mod why;

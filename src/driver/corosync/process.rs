@@ -282,7 +282,12 @@ impl Process {
     /// When it must be looked at again, at the latest, after a look at `looked`.
     #[must_use]
     pub fn next_look(&self, looked: Mono, limit: Duration) -> Mono {
-        looked.plus(look_within(limit, self.stop.seen.is_some()))
+        let stopped = self.stop.seen.is_some();
+        let look = look_within(limit, stopped);
+        // To the instant at which the time is up.
+        let left = limit.saturating_sub(self.stop.time);
+        let due = stopped && !left.is_zero();
+        looked.plus(if due { look.min(left) } else { look })
     }
 
     /// The end, for `status`.

@@ -26,7 +26,7 @@ use std::time::Duration;
 const REMAINS_EVERY: Duration = Duration::from_secs(30);
 /// File and running configuration may differ for so long, for a reload's sake.
 const DIFFERS_FOR: Duration = Duration::from_secs(2);
-/// A reload may keep corosync's main loop for so long, beyond the hang time-out.
+/// A reload may keep corosync's main loop for so long.
 const RELOAD_MAY_TAKE: Duration = Duration::from_secs(60);
 /// A call that is unanswered for so long is told.
 const NOT_ANSWERING: Duration = Duration::from_secs(2);
@@ -240,6 +240,14 @@ impl CorosyncService {
     }
 }
 
+/// For how long a call may be unanswered.
+fn patience(limit: Duration, call: &Unanswered) -> Duration {
+    match call.excused() {
+        true => limit.max(RELOAD_MAY_TAKE),
+        false => limit,
+    }
+}
+
 impl Service for CorosyncService {
     fn adopt_service(&mut self) -> Result<Option<Run>> {
         let params = &self.sys.params;
@@ -342,12 +350,7 @@ impl Service for CorosyncService {
                 self.unanswered = self.unanswered.again(call, traced, now, most);
                 let time = self.unanswered.time();
                 let counts = self.sys.watch.answered() || now.since(process.since) >= READY_TIMEOUT;
-                // While it reads its configuration it may be waiting for a name server.
-                let patience = match self.sys.watch.reloading() {
-                    true => RELOAD_MAY_TAKE,
-                    false => Duration::ZERO,
-                };
-                let hangs = limit.is_some_and(|l| time >= l.max(patience));
+                let hangs = limit.is_some_and(|l| time >= patience(l, &self.unanswered));
                 if counts && check.hung.is_none() && hangs {
                     process.hangs();
                     check.hung = Some(Hang::Unanswered(time));
@@ -358,7 +361,7 @@ impl Service for CorosyncService {
                 if counts && time >= NOT_ANSWERING {
                     let text = format!("a call has been unanswered for {} s", time.as_secs());
                     self.sys.set_degraded("not-answering", &text);
-                } else if time.is_zero() {
+                } else if time < NOT_ANSWERING {
                     self.sys.clear_degraded("not-answering");
                 }
                 if process.ready {
@@ -401,7 +404,9 @@ impl Service for CorosyncService {
         let limit = self.sys.params.hang_timeout?;
         let look = self.process.as_ref()?.next_look(self.looked, limit);
         let waits = self.unanswered.waits();
-        Some(look.min(self.looked.plus(look_within(limit, waits))))
+        let look = look.min(self.looked.plus(look_within(limit, waits)));
+        let due = self.unanswered.due(patience(limit, &self.unanswered));
+        Some(due.map_or(look, |due| look.min(due)))
     }
 
     fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {

@@ -51,8 +51,6 @@ pub(super) struct Watch {
     pub(super) beat: Arc<Beat>,
     /// The corosync of now has served this thread once.
     answered: AtomicBool,
-    /// It reads its configuration again, and looks names up meanwhile.
-    reloading: AtomicBool,
     ends: AtomicBool,
 }
 
@@ -75,7 +73,6 @@ impl Watch {
             waker: Waker::new()?,
             beat: Arc::default(),
             answered: AtomicBool::new(false),
-            reloading: AtomicBool::new(false),
             ends: AtomicBool::new(false),
         })
     }
@@ -87,7 +84,7 @@ impl Watch {
         order.looked = true;
         let number = order.count;
         self.answered.store(false, Ordering::Relaxed);
-        self.reloading.store(false, Ordering::Relaxed);
+        self.beat.anew();
         order.target = run.map(|(pid, adopted)| Target {
             pid,
             adopted,
@@ -101,11 +98,6 @@ impl Watch {
     /// lets every client wait, and that may take longer than a hang.
     pub(super) fn answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
-    }
-
-    /// Whether it reads its configuration again. Its main loop rests for as long as a name server takes.
-    pub(super) fn reloading(&self) -> bool {
-        self.reloading.load(Ordering::Relaxed)
     }
 
     /// The thread is to end.

@@ -47,7 +47,7 @@ impl Watching {
         }
         let beat = &self.sys.watch.beat;
         if let Some((number, false)) = self.sent {
-            self.sent = Some((number, beat.call(|| client.send(number))?));
+            self.sent = Some((number, beat.look(|| client.send(number))?));
         }
         if self.delivery.waits() && now >= self.late_at {
             // Silence of the ring is no hang; silence of corosync's main loop is one, and this call

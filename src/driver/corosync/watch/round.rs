@@ -299,7 +299,11 @@ impl Watching {
         now: Mono,
         notes: &mut Vec<Note>,
     ) -> CsResult<()> {
-        let mut news = self.sys.watch.beat.call(|| client.take())?;
+        let mut news = self.sys.watch.beat.look(|| client.take())?;
+        if news.reload_began {
+            // Before it is asked anything: until it is through with that it answers nobody.
+            self.sys.watch.beat.excuse();
+        }
         self.alone = now;
         if new {
             news.shape = true;
@@ -329,12 +333,10 @@ impl Watching {
         self.take_links(client, &news, now, notes)?;
         if news.reload_began {
             self.reloads.began(now);
-            self.sys.watch.reloading.store(true, Ordering::Relaxed);
         }
         if news.reload {
             self.config_at.get_or_insert(now.plus(SETTLE));
             let (busy, status) = client.reload()?;
-            self.sys.watch.reloading.store(busy, Ordering::Relaxed);
             notes.extend(self.reloads.seen(busy, status, now));
         }
         // In the wake-up of a message, so that it costs none of its own.
