@@ -76,6 +76,20 @@ pub(super) struct News {
     pub(super) came: Vec<u64>,
     /// Callbacks that were too many to be kept.
     pub(super) lost: bool,
+    /// A connection failed; what the others brought is here all the same.
+    pub(super) failed: Option<CsError>,
+}
+
+impl News {
+    /// What a dispatch brought; nothing to take is nothing taken.
+    fn of<T>(&mut self, taken: CsResult<Vec<T>>) -> Vec<T> {
+        taken.unwrap_or_else(|e| {
+            if e != CsError::TRY_AGAIN {
+                self.failed.get_or_insert(e);
+            }
+            Vec::new()
+        })
+    }
 }
 
 impl Client {
@@ -148,16 +162,12 @@ impl Client {
         .collect()
     }
 
-    /// Takes what has come, of all connections; waits for nothing.
-    ///
-    /// # Errors
-    /// `CS_ERR_LIBRARY` when corosync is gone.
-    pub(super) fn take(&mut self) -> CsResult<News> {
-        let mut news = News {
-            quorum: go_on(self.quorum.dispatch())?,
-            ..News::default()
-        };
-        for change in go_on(self.config.dispatch())? {
+    /// Takes what has come, of all connections; waits for nothing. What one connection brought is
+    /// there also when another one has failed.
+    pub(super) fn take(&mut self) -> News {
+        let mut news = News::default();
+        news.quorum = news.of(self.quorum.dispatch());
+        for change in news.of(self.config.dispatch()) {
             match change.key.as_str() {
                 key if key.starts_with(MEMBERS) => news.told.extend(member_of(&change)),
                 key if key.starts_with("config.") => {
@@ -169,13 +179,13 @@ impl Client {
                 _ => news.config = true,
             }
         }
-        for change in go_on(self.stats.dispatch())? {
+        for change in news.of(self.stats.dispatch()) {
             self.take_stat(&change, &mut news);
         }
         if let Some(votes) = &mut self.votes {
-            news.votes = !go_on(votes.dispatch())?.is_empty();
+            news.votes = !news.of(votes.dispatch()).is_empty();
         }
-        for message in go_on(self.cpg.dispatch())? {
+        for message in news.of(self.cpg.dispatch()) {
             if let Message::Deliver { nodeid, data, .. } = message {
                 if nodeid == self.local {
                     news.came
@@ -190,7 +200,7 @@ impl Client {
             self.cpg.lost(),
         ];
         news.lost = lost.iter().any(|n| *n > 0);
-        Ok(news)
+        news
     }
 
     fn take_stat(&self, change: &Change, news: &mut News) {
@@ -420,14 +430,6 @@ const VALUE: Track = Track {
 /// Whether corosync is only about to be there, or about to be gone.
 pub(super) fn passes(e: CsError) -> bool {
     e == CsError::TRY_AGAIN || e == CsError::LIBRARY
-}
-
-/// Nothing to take is nothing taken.
-fn go_on<T>(taken: CsResult<Vec<T>>) -> CsResult<Vec<T>> {
-    match taken {
-        Err(CsError::TRY_AGAIN) => Ok(Vec::new()),
-        other => other,
-    }
 }
 
 /// A group of this node's own, so that nobody else is woken by it.

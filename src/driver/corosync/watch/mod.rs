@@ -12,6 +12,7 @@ mod counted;
 mod deliver;
 mod keys;
 mod known;
+mod last;
 mod links;
 mod members;
 mod probe;

@@ -112,7 +112,8 @@ impl Watching {
             self.turn(now);
             self.sleep();
         }
-        self.close();
+        // What it has just said is the next clusmgr's to tell.
+        self.sys.watch.beat.call(|| drop(self.client.take()));
     }
 
     fn sleep(&self) {
@@ -157,11 +158,15 @@ impl Watching {
             self.links.remember(self.known.links());
             self.away = Some(now.plus(FIRST_STATE));
             if !order.target.is_some_and(|t| t.adopted) {
+                self.read_names();
                 notes.extend(self.members.gone());
             }
         } else if before.is_some() {
             self.away = None;
-            self.close();
+            if let Some(client) = self.client.take() {
+                self.part(client, &mut notes);
+                self.sys.show_cluster(None, Vec::new());
+            }
             notes.extend(self.gone());
         }
         self.tell(notes, now);
@@ -172,7 +177,7 @@ impl Watching {
     }
 
     /// corosync is gone, and with it what it told.
-    fn gone(&mut self) -> Option<Note> {
+    fn gone(&mut self) -> Vec<Note> {
         self.links.gone();
         self.reloads = Reloads::default();
         self.delivery = Delivery::default();
@@ -184,14 +189,6 @@ impl Watching {
         }
         self.sys.clear_degraded("no-answer");
         self.members.gone()
-    }
-
-    /// The libraries say good-bye to corosync, which may not answer that either.
-    fn close(&mut self) {
-        if let Some(client) = self.client.take() {
-            self.sys.watch.beat.call(|| drop(client));
-            self.sys.show_cluster(None, Vec::new());
-        }
     }
 
     fn turn(&mut self, now: Mono) {
@@ -213,10 +210,9 @@ impl Watching {
         let mut notes = Vec::new();
         let done = begun.and_then(|(mut client, new)| {
             let done = self.round(&mut client, new, now, &mut notes);
-            if done.is_err() {
-                self.sys.watch.beat.call(|| drop(client));
-            } else {
-                self.client = Some(client);
+            match done {
+                Ok(()) => self.client = Some(client),
+                Err(_) => self.part(client, &mut notes),
             }
             done
         });
@@ -299,10 +295,17 @@ impl Watching {
         now: Mono,
         notes: &mut Vec<Note>,
     ) -> CsResult<()> {
-        let mut news = self.sys.watch.beat.look(|| client.take())?;
+        let sys = Arc::clone(&self.sys);
+        let beat = &sys.watch.beat;
+        let mut news = beat.look(|| client.take());
         if news.reload_began {
             // Before it is asked anything: until it is through with that it answers nobody.
-            self.sys.watch.beat.excuse();
+            beat.excuse();
+            self.reloads.began(now);
+        }
+        if let Some(e) = news.failed {
+            self.take_told(&mut news, notes);
+            return Err(e);
         }
         self.alone = now;
         if new {
@@ -322,27 +325,24 @@ impl Watching {
         }
         if self.config_at.is_some_and(|at| at <= now) {
             self.config_at = None;
-            self.read_config(client)?;
+            beat.call(|| self.read_config(client))?;
         }
         self.take_quorum(&mut news, notes);
         if !new && !notes.is_empty() {
             // Before anything is asked of corosync, which has its hands full at such a time.
             self.show(std::mem::take(notes), now);
         }
-        self.take_members(client, &news, notes)?;
+        beat.call(|| self.take_members(client, &mut news, notes))?;
         self.take_links(client, &news, now, notes)?;
-        if news.reload_began {
-            self.reloads.began(now);
-        }
         if news.reload {
             self.config_at.get_or_insert(now.plus(SETTLE));
-            let (busy, status) = client.reload()?;
+            let (busy, status) = beat.call(|| client.reload())?;
             notes.extend(self.reloads.seen(busy, status, now));
         }
         // In the wake-up of a message, so that it costs none of its own.
         if now >= self.pause_at && (new || now >= self.send_at) {
             self.pause_at = now.plus(PAUSE_EVERY);
-            let pause = client.pause()?;
+            let pause = beat.call(|| client.pause())?;
             notes.extend(self.take_pause(pause, new, now));
         }
         self.deliver(client, &news, now)?;
@@ -365,7 +365,7 @@ impl Watching {
         Ok(())
     }
 
-    fn take_quorum(&mut self, news: &mut News, notes: &mut Vec<Note>) {
+    pub(super) fn take_quorum(&mut self, news: &mut News, notes: &mut Vec<Note>) {
         for notice in std::mem::take(&mut news.quorum) {
             match notice {
                 Notice::Quorum { quorate, .. } => {
@@ -392,17 +392,13 @@ impl Watching {
     fn take_members(
         &mut self,
         client: &Client,
-        news: &News,
+        news: &mut News,
         notes: &mut Vec<Note>,
     ) -> CsResult<()> {
-        let mut told = news.told.clone();
         if news.members {
-            told = client.versions()?.into_iter().collect();
+            news.told = client.versions()?.into_iter().collect();
         }
-        for (id, version) in told {
-            self.members.seen.insert(id);
-            notes.extend(version.and_then(|v| self.members.version(id, v)));
-        }
+        self.take_told(news, notes);
         if news.votes {
             self.parts.own = client.votes(client.local)?;
             self.parts.votes.clear();
@@ -425,7 +421,7 @@ impl Watching {
         let mut changed = news.links.clone();
         let mut measure = changed.clone();
         if news.shape {
-            changed = client.find_links()?;
+            changed = self.sys.watch.beat.call(|| client.find_links())?;
             self.links.keep(&changed);
         } else if news.ring {
             changed = self.links.ids();
@@ -436,12 +432,14 @@ impl Watching {
             measure.extend(&changed);
         }
         for id in changed {
-            if let Some((connected, downs)) = client.link(id)? {
+            // Link by link: it is one call that must not take too long, not all of them.
+            let link = self.sys.watch.beat.call(|| client.link(id))?;
+            if let Some((connected, downs)) = link {
                 notes.extend(self.links.sample(id, connected, downs, now));
             }
         }
         for id in measure {
-            let (mtu, latency) = client.measure(id)?;
+            let (mtu, latency) = self.sys.watch.beat.call(|| client.measure(id))?;
             self.links.measured(id, mtu, latency);
         }
         Ok(())
