@@ -6,6 +6,7 @@ mod away;
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;
+mod ended;
 mod links;
 mod liveness;
 mod quorum;

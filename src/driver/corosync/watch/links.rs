@@ -30,6 +30,8 @@ struct Link {
     first: Mono,
     downs: VecDeque<Mono>,
     flapping: bool,
+    /// Its node is away, and the down that goes with that was counted.
+    away: bool,
 }
 
 /// All links of this node.
@@ -64,14 +66,13 @@ impl Links {
         self.links.clear();
     }
 
-    /// A new ring. A link that goes down with its node does not flap: the node was restarted.
-    pub(super) fn ring(&mut self, members: &BTreeSet<NodeId>, left: &[NodeId]) {
-        self.members.clone_from(members);
+    /// A new ring. However many downs there are until a node is back, they are one.
+    pub(super) fn ring(&mut self, members: &BTreeSet<NodeId>) {
         for ((node, _), link) in &mut self.links {
-            if left.contains(node) || !members.contains(node) {
-                link.downs.pop_back();
-            }
+            let was = self.members.contains(node);
+            link.away = !members.contains(node) && (link.away || (was && !link.connected));
         }
+        self.members.clone_from(members);
     }
 
     /// These are all links that there are; of others nothing is known any more.
@@ -101,9 +102,10 @@ impl Links {
         let was = std::mem::replace(&mut link.connected, connected);
         // A flap that is shorter than corosync's own look shows in its counter only.
         let fell = (was && !connected) || new_downs > 0;
-        let counts = self.members.is_empty() || self.members.contains(&id.0);
-        if fell && !first && counts {
-            let most = FLAP_DOWNS as u64;
+        if fell && !first && !link.away {
+            let there = self.members.is_empty() || self.members.contains(&id.0);
+            link.away = !there;
+            let most = if there { FLAP_DOWNS as u64 } else { 1 };
             let times = new_downs.clamp(1, most);
             link.downs.extend((0..times).map(|_| now));
         }
@@ -345,6 +347,54 @@ mod tests {
             );
             links.sample(ID, true, n, at(40 * n + 1));
         }
+    }
+
+    #[test]
+    fn a_node_that_leaves_counts_as_one_down_whatever_its_link_does_and_three_times_is_flapping() {
+        let [both, one]: [BTreeSet<NodeId>; 2] =
+            [&[1, 2][..], &[1]].map(|ids| ids.iter().map(|id| NodeId(*id)).collect());
+        // The link goes down before the ring changes, or after.
+        for first in [true, false] {
+            let mut links = up();
+            links.ring(&both);
+            let mut told = Vec::new();
+            for n in 0..3 {
+                let (downs, begin) = (n * 3 + 1, 20 * n + 2);
+                if first {
+                    told.extend(links.sample(ID, false, downs, at(begin)));
+                }
+                links.ring(&one);
+                told.extend(links.sample(ID, false, downs, at(begin + 1)));
+                // It comes and goes until the node is back.
+                links.sample(ID, true, downs, at(begin + 2));
+                links.sample(ID, false, downs + 2, at(begin + 3));
+                links.ring(&one);
+                links.sample(ID, true, downs + 2, at(begin + 4));
+                links.ring(&both);
+                assert_eq!(links.bad().1.is_empty(), n < 2, "{first} {n}");
+            }
+            assert_eq!(kinds(&told), ["link.down", "link.down", "link.flapping"]);
+            // A ring without it is not the end of that; a minute without a down is.
+            links.ring(&one);
+            assert!(links.tick(at(60)).is_empty());
+            assert_eq!(kinds(&links.tick(at(110))), ["link.steady"]);
+        }
+    }
+
+    #[test]
+    fn a_clean_leave_takes_no_down_back() {
+        let mut links = up();
+        for n in 1..=2 {
+            links.sample(ID, false, n, at(n * 5));
+            links.sample(ID, true, n, at(n * 5 + 1));
+        }
+        for members in [&[1][..], &[1], &[1, 2]] {
+            links.ring(&members.iter().map(|id| NodeId(*id)).collect());
+        }
+        assert_eq!(
+            kinds(&links.sample(ID, false, 3, at(20))),
+            ["link.flapping"]
+        );
     }
 
     #[test]

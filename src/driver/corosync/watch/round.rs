@@ -381,7 +381,7 @@ impl Watching {
                     left,
                 } => {
                     notes.extend(self.members.ring(ring, &members, &joined, &left));
-                    self.links.ring(&self.members.members, &left);
+                    self.links.ring(&self.members.members);
                     self.delivery.ring();
                     news.ring = true;
                 }
