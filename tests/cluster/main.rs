@@ -4,6 +4,7 @@
 
 mod away;
 mod bed;
+mod comings;
 #[path = "../common/mod.rs"]
 mod common;
 mod ended;

@@ -13,6 +13,7 @@ mod deliver;
 mod keys;
 mod known;
 mod last;
+mod lasting;
 mod links;
 mod members;
 mod probe;

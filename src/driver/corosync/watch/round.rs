@@ -4,6 +4,7 @@ use super::Target;
 use super::client::{Client, News, passes};
 use super::deliver::Delivery;
 use super::known::Known;
+use super::lasting::Lasting;
 use super::links::Links;
 use super::members::Members;
 use super::reload::Reloads;
@@ -69,6 +70,8 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) pause_until: Option<Mono>,
     /// Since when a member has a newer configuration.
     pub(super) behind_since: Option<Mono>,
+    /// Links that are down while another one to the same node works.
+    pub(super) one_down: Lasting,
 }
 
 impl Watching {
@@ -100,6 +103,7 @@ impl Watching {
             pause_at: zero,
             pause_until: None,
             behind_since: None,
+            one_down: Lasting::default(),
         }
     }
 

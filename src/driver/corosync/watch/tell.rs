@@ -19,6 +19,9 @@ pub(super) const OF_THE_CLUSTER: [&str; 6] = [
 
 /// A node may be behind for so long.
 const BEHIND_FOR: Duration = Duration::from_secs(2);
+/// One link may be down for so long while another to the same node works, or for the token time-out
+/// if that is longer: knet's own time-outs follow it, and its counters are told every 1.5 s.
+const ONE_DOWN_FOR: Duration = Duration::from_secs(3);
 
 impl Watching {
     /// First what `status` shows, then what is told: who hears of an event can ask.
@@ -60,21 +63,24 @@ impl Watching {
             self.behind_since
                 .is_some_and(|s| now.since(s) >= BEHIND_FOR)
         });
+        let (down, flapping) = self.links.bad();
+        // Where no link to a node works it is the node that is away, and that shows of itself. When it
+        // comes or goes its links do not do so at the same instant.
+        let one_of_several: Vec<_> = down
+            .into_iter()
+            .filter(|(node, _)| self.members.members.contains(node) && self.links.reaches(*node))
+            .collect();
+        let long = ONE_DOWN_FOR.max(self.times.0);
+        let one_of_several = self.one_down.of(&one_of_several, now, long);
         let sys = &self.sys;
         let set = |reason, detail: Option<String>| match detail {
             Some(detail) => sys.set_degraded(reason, &detail),
             None => sys.clear_degraded(reason),
         };
-        let (down, flapping) = self.links.bad();
         let called = |ids: &[Id]| {
             let names: Vec<_> = ids.iter().map(|id| self.links.called(*id)).collect();
             (!names.is_empty()).then(|| names.join(", "))
         };
-        // Where no link to a node works it is the node that is away, and that shows of itself.
-        let one_of_several: Vec<_> = down
-            .into_iter()
-            .filter(|(node, _)| self.links.reaches(*node))
-            .collect();
         set("link-down", called(&one_of_several));
         set("link-flapping", called(&flapping));
         set(
