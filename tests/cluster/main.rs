@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod away;
+mod back;
 mod bed;
 mod comings;
 #[path = "../common/mod.rs"]

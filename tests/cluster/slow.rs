@@ -24,6 +24,10 @@ fn a_corosync_that_answers_each_call_is_no_hang_however_long_all_of_them_take() 
     let n1 = lab.node(1);
     let pid = formed(&lab, 1)[0];
     let seq = n1.latest();
+    // What it runs with is long, so that a busy machine's pulses are enough too.
+    let keys = (0..1000).map(|n| format!("resources.test.key{n} u32 {n}\n"));
+    n1.put("/tmp/keys", keys.collect::<String>());
+    n1.run(&["corosync-cmapctl", "-p", "/tmp/keys"]).ok();
     n1.put("/tmp/pulses.py", PULSES);
     let pulses = n1.spawn(&format!("python3 /tmp/pulses.py {pid} 12"));
     // All that runs is read again.

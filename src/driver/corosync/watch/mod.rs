@@ -6,6 +6,7 @@
 //! the ring does: delivery rests for seconds when a peer dies, and that must not look like a hang.
 //! What waits for the ring (a reload) runs elsewhere: see `ask`.
 
+mod away;
 mod beat;
 mod client;
 mod counted;

@@ -1,6 +1,7 @@
 //! The thread's rounds: follow the process, connect, take what came, tell.
 
 use super::Target;
+use super::away::{later, marked};
 use super::client::{Client, News, passes};
 use super::deliver::Delivery;
 use super::known::Known;
@@ -34,8 +35,6 @@ const RETRY_LATER: Duration = Duration::from_secs(10);
 const MEASURE_EVERY: Duration = Duration::from_secs(30);
 /// Changes of the configuration come in bursts.
 const SETTLE: Duration = Duration::from_millis(100);
-/// The first state may take so long to come.
-const FIRST_STATE: Duration = Duration::from_secs(2);
 /// Whether corosync noticed a pause is asked so often, and soon after a message that was late.
 const PAUSE_EVERY: Duration = Duration::from_secs(10);
 /// For the sleep of one who waits for nothing.
@@ -48,8 +47,10 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) target: Option<Target>,
     /// Nothing was looked at yet: what an earlier clusmgr knew is compared first.
     first: bool,
-    /// What is told now happened while clusmgr was away, until that time.
-    pub(super) away: Option<Mono>,
+    /// What is found now happened while clusmgr was away.
+    pub(super) away: bool,
+    /// What corosync has told since, until that is told.
+    pub(super) later: Vec<Notice>,
     pub(super) known: Known,
     pub(super) members: Members,
     pub(super) links: Links,
@@ -84,7 +85,8 @@ impl Watching {
             client: None,
             target: None,
             first: true,
-            away: None,
+            away: false,
+            later: Vec::new(),
             known,
             members: Members::default(),
             links: Links::default(),
@@ -160,23 +162,20 @@ impl Watching {
             let pid = order.target.map(|t| t.pid);
             self.known.recall(&mut self.members, pid);
             self.links.remember(self.known.links());
-            self.away = Some(now.plus(FIRST_STATE));
-            if !order.target.is_some_and(|t| t.adopted) {
+            self.away = order.target.is_some_and(|t| t.adopted);
+            if !self.away {
                 self.read_names();
-                notes.extend(self.members.gone());
+                notes.extend(self.members.gone().into_iter().map(marked));
             }
         } else if before.is_some() {
-            self.away = None;
+            self.away = false;
             if let Some(client) = self.client.take() {
                 self.part(client, &mut notes);
                 self.sys.show_cluster(None, Vec::new());
             }
             notes.extend(self.gone());
         }
-        self.tell(notes, now);
-        if !order.target.is_some_and(|t| t.adopted) {
-            self.away = None;
-        }
+        self.tell(notes);
         (self.retry_at, self.alone) = (now, now);
     }
 
@@ -199,7 +198,7 @@ impl Watching {
         if self.target.is_none() {
             return;
         }
-        self.links.away = self.away.is_some_and(|until| now < until);
+        self.links.away = self.away;
         let begun = match self.client.take() {
             Some(client) => Ok((client, false)),
             None if now < self.retry_at => return,
@@ -214,6 +213,9 @@ impl Watching {
         let mut notes = Vec::new();
         let done = begun.and_then(|(mut client, new)| {
             let done = self.round(&mut client, new, now, &mut notes);
+            if self.away {
+                self.returned(done.is_ok(), &mut notes);
+            }
             match done {
                 Ok(()) => self.client = Some(client),
                 Err(_) => self.part(client, &mut notes),
@@ -223,7 +225,7 @@ impl Watching {
         match done {
             Ok(()) => self.show(notes, now),
             Err(e) => {
-                self.tell(notes, now);
+                self.tell(notes);
                 self.failed(e, now);
             }
         }
@@ -251,14 +253,8 @@ impl Watching {
         for reason in ["no-access", "no-answer"] {
             self.sys.clear_degraded(reason);
         }
-        let again = self.sys.watch.answered.swap(true, Ordering::Relaxed);
+        self.sys.watch.answered.store(true, Ordering::Relaxed);
         self.members.local = Some(client.local);
-        match again {
-            // What happens from now on happens before our eyes.
-            true => self.away = None,
-            false if self.away.is_some() => self.away = Some(now.plus(FIRST_STATE)),
-            false => {}
-        }
         // A message that was under way never comes to this connection.
         self.delivery = Delivery::default();
         self.sent = None;
@@ -306,6 +302,9 @@ impl Watching {
             // Before it is asked anything: until it is through with that it answers nobody.
             beat.excuse();
             self.reloads.began(now);
+        }
+        if self.away {
+            self.later = later(&mut news.quorum);
         }
         if let Some(e) = news.failed {
             self.take_told(&mut news, notes);

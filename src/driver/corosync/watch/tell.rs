@@ -32,16 +32,11 @@ impl Watching {
                 .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
         }
         self.judge(now);
-        self.tell(notes, now);
+        self.tell(notes);
     }
 
-    pub(super) fn tell(&mut self, notes: Vec<Note>, now: Mono) {
-        let away = self.away.is_some_and(|until| now < until);
-        for mut note in notes {
-            if away {
-                note.text = format!("while clusmgr was away: {}", note.text);
-                note = note.with("away", true);
-            }
+    pub(super) fn tell(&mut self, notes: Vec<Note>) {
+        for note in notes {
             self.sys.note(note);
         }
         let pid = self.target.map(|t| t.pid);
