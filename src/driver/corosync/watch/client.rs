@@ -35,6 +35,9 @@ const BUSY: [&str; 2] = [
     "config.totemconfig_reload_in_progress",
 ];
 const STATUS: &str = "config.reload_status";
+/// How many requests to read its configuration corosync has taken up. One that fails at once while an
+/// earlier one is stuck changes no other key.
+const REQUESTS: &str = "runtime.services.cfg.3.rx";
 
 /// All connections. One thread has them all.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub(super) struct Client {
     cpg: Cpg,
     pub(super) local: NodeId,
     tracked: BTreeMap<Id, [TrackId; 2]>,
+    /// Which key tells that a reload begins.
+    begins: &'static str,
     beat: Arc<Beat>,
 }
 
@@ -116,6 +121,11 @@ impl Client {
         for name in options::names("totem").filter(|name| *name != "key") {
             config.track(&format!("{TOTEM}{name}"), one)?;
         }
+        config.track(REQUESTS, one)?;
+        let begins = match config.get(REQUESTS)? {
+            Some(_) => REQUESTS,
+            None => BUSY[0],
+        };
         // The statistics tell of keys that come and go, but of values only key by key.
         let shape = Track {
             modify: false,
@@ -144,6 +154,7 @@ impl Client {
             cpg,
             local,
             tracked: BTreeMap::new(),
+            begins,
             beat: Arc::clone(beat),
         })
     }
@@ -170,11 +181,11 @@ impl Client {
         for change in news.of(self.config.dispatch()) {
             match change.key.as_str() {
                 key if key.starts_with(MEMBERS) => news.told.extend(member_of(&change)),
-                key if key.starts_with("config.") => {
+                key if key == REQUESTS || key.starts_with("config.") => {
                     news.reload = true;
                     let value = change.value.and_then(|v| v.as_u64());
-                    // The other key follows it, perhaps when this one is over.
-                    news.reload_began |= key == BUSY[0] && value.is_some_and(|n| n != 0);
+                    // The others follow it, perhaps when this one is over.
+                    news.reload_began |= key == self.begins && value.is_some_and(|n| n != 0);
                 }
                 _ => news.config = true,
             }

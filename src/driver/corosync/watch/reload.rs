@@ -14,6 +14,8 @@ pub(super) const GOOD: u64 = 1;
 pub(super) struct Reloads {
     since: Option<Mono>,
     stuck: bool,
+    /// It has been told that this one is stuck.
+    told: bool,
 }
 
 impl Reloads {
@@ -21,7 +23,7 @@ impl Reloads {
     pub(super) fn seen(&mut self, busy: bool, status: Option<u64>, now: Mono) -> Option<Note> {
         match (self.since, busy) {
             (None, true) => {
-                self.since = Some(now);
+                self.began(now);
                 None
             }
             (Some(_), false) => {
@@ -49,24 +51,26 @@ impl Reloads {
         }
     }
 
-    /// A reload began; it may be over before anybody looks.
+    /// A reload began; it may be over before anybody looks. After one that got stuck it has its own
+    /// time, and may get stuck in turn.
     pub(super) fn began(&mut self, now: Mono) {
-        self.since.get_or_insert(now);
+        self.since = Some(now);
+        self.told = false;
     }
 
     /// Time has passed.
     pub(super) fn tick(&mut self, now: Mono) -> Option<Note> {
-        if self.stuck || self.due().is_none_or(|due| now < due) {
+        if self.due().is_none_or(|due| now < due) {
             return None;
         }
-        self.stuck = true;
+        (self.stuck, self.told) = (true, true);
         let text = "a reload does not come to its end: corosync could not read its file, or waits for the ring";
         Some(Note::new(Kind::ReloadStuck, Severity::Err, text))
     }
 
     /// When [`Reloads::tick`] has something to do.
     pub(super) fn due(&self) -> Option<Mono> {
-        self.since.filter(|_| !self.stuck).map(|s| s.plus(STUCK))
+        self.since.filter(|_| !self.told).map(|s| s.plus(STUCK))
     }
 
     /// Whether a reload is stuck.
@@ -99,6 +103,23 @@ mod tests {
         assert_eq!(r.tick(at(11)).unwrap().kind, Kind::ReloadStuck);
         assert!(r.tick(at(12)).is_none() && r.stuck(), "told once");
         assert_eq!(r.seen(false, Some(1), at(20)).unwrap().kind, Kind::ReloadOk);
+        assert!(!r.stuck());
+    }
+
+    #[test]
+    fn a_second_reload_that_gets_stuck_is_told_too() {
+        let at = |secs: u64| Mono(secs * 1_000_000_000);
+        let mut r = Reloads::default();
+        r.began(at(1));
+        assert!(r.seen(true, None, at(1)).is_none());
+        assert!(r.tick(at(6)).is_some());
+        r.began(at(20));
+        assert!(r.seen(true, None, at(20)).is_none());
+        assert!(r.stuck(), "all the time");
+        assert_eq!(r.due(), Some(at(25)));
+        assert_eq!(r.tick(at(25)).unwrap().kind, Kind::ReloadStuck);
+        assert!(r.due().is_none() && r.tick(at(40)).is_none());
+        assert_eq!(r.seen(false, Some(1), at(50)).unwrap().kind, Kind::ReloadOk);
         assert!(!r.stuck());
     }
 
