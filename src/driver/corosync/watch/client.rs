@@ -4,6 +4,7 @@ use super::beat::Beat;
 use super::counted::Counted;
 use super::keys::{LINKS, MEMBERS, key, link_of, member_of};
 use super::links::Id;
+use super::pauses::{self, Pause};
 use crate::driver::corosync::options;
 use crate::driver::corosync::tools::Cmap as Values;
 use crate::sys::corosync::cmap::{Change, Map, Track, TrackId};
@@ -26,9 +27,6 @@ const NOT_FOLLOWED: [&str; 2] = ["resources.", TOTEM];
 const TOTEM: &str = "totem.";
 /// The quorum provider that has votes.
 const VOTEQUORUM: &str = "corosync_votequorum";
-/// The newest pause that corosync noticed. It tells nobody who follows these keys that there is one.
-const PAUSE_AT: &str = "stats.schedmiss.0.timestamp";
-const PAUSE_MS: &str = "stats.schedmiss.0.delay";
 /// Set while a reload is under way, and for as long as one is stuck.
 const BUSY: [&str; 2] = [
     "config.reload_in_progress",
@@ -417,17 +415,12 @@ impl Client {
         Ok((number("mtu")?, number("latency_ave")?))
     }
 
-    /// The newest pause that corosync noticed: when, and for how many milliseconds.
+    /// The pauses that corosync noticed after that of `known`, newest first.
     ///
     /// # Errors
     /// corosync's.
-    pub(super) fn pause(&self) -> CsResult<Option<(u64, f64)>> {
-        let Some(at) = self.stats.get(PAUSE_AT)?.and_then(|v| v.as_u64()) else {
-            return Ok(None);
-        };
-        let delay = self.stats.get(PAUSE_MS)?.map(|v| v.text());
-        let ms = delay.and_then(|d| d.trim().parse().ok());
-        Ok(Some((at, ms.unwrap_or(0.0))))
+    pub(super) fn pauses(&self, known: Option<u64>) -> CsResult<Vec<Pause>> {
+        pauses::after(known, |key| self.stats.get(key))
     }
 }
 

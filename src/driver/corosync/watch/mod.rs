@@ -17,6 +17,7 @@ mod last;
 mod lasting;
 mod links;
 mod members;
+mod pauses;
 mod probe;
 mod reload;
 mod round;

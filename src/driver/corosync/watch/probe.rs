@@ -1,8 +1,9 @@
 //! What shows that corosync is well: the message to ourselves, and its own account of pauses.
 
 use super::client::{Client, News};
+use super::pauses::{self, Pause};
 use super::round::{SEND_EVERY, Watching};
-use crate::event::{Kind, Note, Severity};
+use crate::event::Note;
 use crate::sys::corosync::CsResult;
 use crate::types::Mono;
 use std::time::Duration;
@@ -13,21 +14,17 @@ const LATE: Duration = Duration::from_millis(250);
 const PAUSE_COUNTS: Duration = Duration::from_secs(60);
 
 impl Watching {
-    /// A pause that is there at the first look is an old one.
-    pub(super) fn take_pause(
-        &mut self,
-        pause: Option<(u64, f64)>,
-        new: bool,
-        now: Mono,
-    ) -> Option<Note> {
-        let (at, ms) = pause?;
-        let before = self.pause.replace(at);
-        if new || before == Some(at) {
-            return None;
+    /// Those since the last look, newest first; what is there at the first look is old.
+    pub(super) fn take_pauses(&mut self, found: &[Pause], new: bool, now: Mono) -> Vec<Note> {
+        let Some((newest, _)) = found.first() else {
+            return Vec::new();
+        };
+        self.pause = Some(*newest);
+        if new {
+            return Vec::new();
         }
         self.pause_until = Some(now.plus(PAUSE_COUNTS));
-        let text = format!("corosync was not scheduled for {ms:.0} ms");
-        Some(Note::new(Kind::SchedPause, Severity::Warning, text).with("ms", ms))
+        found.iter().rev().copied().map(pauses::note).collect()
     }
 
     /// The message to ourselves: sent every second, asked after where it is late.

@@ -345,8 +345,8 @@ impl Watching {
         // In the wake-up of a message, so that it costs none of its own.
         if now >= self.pause_at && (new || now >= self.send_at) {
             self.pause_at = now.plus(PAUSE_EVERY);
-            let pause = beat.call(|| client.pause())?;
-            notes.extend(self.take_pause(pause, new, now));
+            let found = beat.call(|| client.pauses(self.pause))?;
+            notes.extend(self.take_pauses(&found, new, now));
         }
         self.deliver(client, &news, now)?;
         notes.extend(self.links.tick(now));
