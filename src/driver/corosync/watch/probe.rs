@@ -30,10 +30,9 @@ impl Watching {
     /// The message to ourselves: sent every second, asked after where it is late.
     pub(super) fn deliver(&mut self, client: &Client, news: &News, now: Mono) -> CsResult<()> {
         for number in &news.came {
-            self.delivery.came(*number);
-        }
-        if !self.delivery.waits() {
-            self.sys.clear_degraded("not-delivering");
+            if self.delivery.came(*number) {
+                self.sys.clear_degraded("not-delivering");
+            }
         }
         if now >= self.send_at {
             if let Some(number) = self.delivery.next(now) {

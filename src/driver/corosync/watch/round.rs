@@ -256,7 +256,7 @@ impl Watching {
         self.sys.watch.answered.store(true, Ordering::Relaxed);
         self.members.local = Some(client.local);
         // A message that was under way never comes to this connection.
-        self.delivery = Delivery::default();
+        self.delivery.again();
         self.sent = None;
         self.send_at = now;
         Ok(client)
