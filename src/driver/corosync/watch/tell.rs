@@ -3,8 +3,10 @@
 use super::known::Known;
 use super::links::Id;
 use super::round::Watching;
+use crate::error::Result;
 use crate::event::Note;
 use crate::types::Mono;
+use std::path::Path;
 use std::time::Duration;
 
 /// Degraded reasons that only a living connection can tell.
@@ -41,11 +43,8 @@ impl Watching {
         }
         let pid = self.target.map(|t| t.pid);
         let known = Known::of(pid, &self.members, self.links.told());
-        if known != self.known {
-            if let Err(e) = known.save(&self.sys.params.run_dir) {
-                log::debug!("{e}");
-            }
-            self.known = known;
+        if let Err(e) = keep(&mut self.known, known, &self.sys.params.run_dir) {
+            log::debug!("{e}");
         }
     }
 
@@ -94,5 +93,35 @@ impl Watching {
         );
         let pause = "corosync was not scheduled in time within the last minute";
         set("sched-pause", self.pause_until.map(|_| pause.to_owned()));
+    }
+}
+
+/// Keeps what is known, if it is new. One that could not be written is still to be.
+fn keep(kept: &mut Known, known: Known, run_dir: &Path) -> Result<()> {
+    if known != *kept {
+        known.save(run_dir)?;
+        *kept = known;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::members::Members;
+    use super::*;
+    use crate::types::Pid;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let run_dir = dir.path().join("run");
+        let known = Known::of(Some(Pid(5)), &Members::default(), BTreeMap::new());
+        let mut kept = Known::default();
+        keep(&mut kept, known.clone(), &run_dir).unwrap_err();
+        std::fs::create_dir(&run_dir).unwrap();
+        keep(&mut kept, known.clone(), &run_dir).unwrap();
+        assert_eq!(Known::load(&run_dir), known);
     }
 }
