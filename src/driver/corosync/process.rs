@@ -248,6 +248,12 @@ impl Process {
         self.killed_hung
     }
 
+    /// It is dead and writes its core, which shows what it died of: its end comes after that.
+    #[must_use]
+    pub fn dumps_core(&self) -> bool {
+        Proc::default().dumps_core(self.id.pid)
+    }
+
     /// It does not answer: its end by our hand will be the end of a hang.
     pub fn hangs(&mut self) {
         self.hangs = true;
