@@ -5,8 +5,9 @@ use super::round::Watching;
 use crate::event::Note;
 
 impl Watching {
-    /// A connection that is of no more use. What corosync said last is taken before the libraries say
-    /// good-bye to it, which it may not answer.
+    /// A connection that is of no more use, to a corosync that may live. What it has said is taken
+    /// before the libraries say good-bye to it, which it may not answer. Of a dead one they give nothing
+    /// any more: libqb looks at the socket first.
     pub(super) fn part(&mut self, mut client: Client, notes: &mut Vec<Note>) {
         let mut news = self.sys.watch.beat.look(|| client.take());
         self.take_told(&mut news, notes);

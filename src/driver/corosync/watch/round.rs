@@ -170,7 +170,7 @@ impl Watching {
         } else if before.is_some() {
             self.away = false;
             if let Some(client) = self.client.take() {
-                self.part(client, &mut notes);
+                self.sys.watch.beat.call(|| drop(client));
                 self.sys.show_cluster(None, Vec::new());
             }
             notes.extend(self.gone());
