@@ -1,6 +1,6 @@
 //! This node's own corosync ends: who was seen is not seen any more.
 
-use crate::bed::{formed, of_kinds, token, up_edited, wait_after};
+use crate::bed::{formed, members, of_kinds, token, up_edited, wait_after};
 use crate::common::{LONG, until};
 use serde_json::Value;
 
@@ -34,10 +34,10 @@ fn who_left_around_the_end_of_this_nodes_own_corosync_is_told() {
     n1.kill("KILL", pids[0]);
     n3.ctl(&["stop", "--wait"]).ok();
     let other = n1.wait_other(pids[0]);
-    n1.wait("with n2", |s| crate::bed::members(s) == [1, 2]);
+    n1.wait("with n2", |s| members(s) == [1, 2]);
     assert_eq!(told_left(seq), [2, 3]);
     n3.ctl(&["start", "--wait"]).ok();
-    n1.wait("with all", |s| crate::bed::well(s, 3));
+    n1.wait("with all", |s| members(s) == [1, 2, 3]);
 
     // One left while clusmgr did not get to run. What corosync said of that is gone with it, or not.
     let seq = n1.latest();

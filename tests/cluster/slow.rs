@@ -36,8 +36,8 @@ fn a_corosync_that_answers_each_call_is_no_hang_however_long_all_of_them_take() 
         crate::common::pause(Duration::from_secs(1));
     }
     n1.wait_gone(pulses);
-    assert_eq!(n1.pid(), pid);
     none_of(&n1, seq, &["service.hung", "service.killed"]);
+    assert_eq!(n1.pid(), pid);
     n1.wait_ring(1);
 }
 
