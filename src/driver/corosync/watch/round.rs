@@ -370,7 +370,8 @@ impl Watching {
             // Before anything is asked of corosync, which has its hands full at such a time.
             self.show(std::mem::take(notes), now);
         }
-        beat.call(|| self.take_members(client, &mut news, notes))?;
+        // It may have nothing to ask, and is no answer then.
+        self.take_members(client, &mut news, notes)?;
         self.take_links(client, &news, now, notes)?;
         if news.reload {
             self.take_reload(client, new, now, notes)?;
