@@ -3,6 +3,8 @@
 //! A process is known by its pid, its start time and its executable, never by the pid alone. The
 //! root of proc is a parameter, so that tests need no real one. Format: proc(5).
 
+mod dump;
+
 use crate::error::{Error, Result};
 use crate::types::Pid;
 use nix::errno::Errno;

@@ -161,6 +161,7 @@ fn what_happened_while_clusmgr_was_away_is_told_once_and_marked() {
     // corosync did not get to run for a while: for longer than 0.8 of the token of three nodes.
     let seq = while_away(&n1, || {
         n1.kill("STOP", pids[0]);
+        n1.wait_letter(pids[0], "T");
         stays("stopped", Duration::from_millis(2500), || {
             n1.letter(pids[0]) == "T"
         });

@@ -3,7 +3,7 @@
 use crate::bed::{
     Follower, formed, in_state, kinds, none_of, of_kinds, token, up_edited, wait_after, well,
 };
-use crate::common::{LONG, Lab, Node, degraded, until};
+use crate::common::{Lab, Node, degraded};
 use serde_json::Value;
 
 const TOLD: [&str; 4] = ["link.down", "link.up", "link.flapping", "link.steady"];
@@ -152,7 +152,8 @@ fn one_link_of_two_is_told_down_up_one_way_and_flapping_and_costs_no_quorum() {
 }
 
 #[test]
-fn a_peer_whose_corosync_dies_again_and_again_does_not_make_its_link_flap() {
+fn a_peer_that_restarts_once_or_twice_does_not_flap_and_one_that_leaves_three_times_a_minute_does()
+{
     let flags = [
         "--poll-interval",
         "0.2",
@@ -161,29 +162,48 @@ fn a_peer_whose_corosync_dies_again_and_again_does_not_make_its_link_flap() {
         "--restart-limit",
         "0",
     ];
-    let lab = up_edited("peer-restarts", (3, 1), &flags, str::to_owned);
+    let lab = up_edited("peer-restarts", (3, 1), &flags, token(2000));
     let pids = formed(&lab, 3);
     let [n1, n2, n3] = [1, 2, 3].map(|k| lab.node(k));
-    let seq = n1.latest();
-    let mut pid = pids[2];
-    // At once, and after the others have lost it.
-    for away in [false, false, true, false, true, false] {
-        let rings = of_kinds(&n1, seq, &["node.joined"]).len();
-        if away {
-            n3.ctl(&["stop", "--wait"]).ok();
-            n1.wait("without n3", |s| in_state(s, "left") == [3]);
-            n3.ctl(&["start", "--wait"]).ok();
-        } else {
-            n3.kill("KILL", pid);
-        }
-        pid = n3.wait_other(pid);
-        until("n3 joined", LONG, || {
-            (of_kinds(&n1, seq, &["node.joined"]).len() > rings).then_some(())
+    let leaves = || {
+        let seq = n1.latest();
+        n3.ctl(&["stop", "--wait"]).ok();
+        n1.wait("without n3", |s| in_state(s, "left") == [3]);
+        n1.wait("the link is down", |s| {
+            let all = s["links"].as_array().unwrap();
+            all.iter()
+                .any(|l| l["nodeid"] == 3 && l["connected"] == false)
         });
-        formed(&lab, 3);
+        n3.ctl(&["start", "--wait"]).ok();
+        wait_after(&n1, seq, "node.joined", |_| true);
+        n1.wait("all links up", |s| {
+            let all = s["links"].as_array().unwrap();
+            all.iter().all(|l| l["connected"] == true)
+        });
+    };
+    // At once, and after the others have lost it.
+    let seq = n1.latest();
+    n3.kill("KILL", pids[2]);
+    n3.wait_other(pids[2]);
+    wait_after(&n1, seq, "node.joined", |_| true);
+    formed(&lab, 3);
+    leaves();
+    formed(&lab, 3);
+    for n in [&n1, &n2] {
+        none_of(n, 0, &["link.flapping", "link.steady"]);
+    }
+    // A busy machine may need longer than a minute for the first three.
+    let flaps = |n: &Node<'_>| !of_kinds(n, 0, &["link.flapping"]).is_empty();
+    for _ in 0..5 {
+        if flaps(&n1) && flaps(&n2) {
+            break;
+        }
+        leaves();
     }
     for (n, pid) in [(&n1, pids[0]), (&n2, pids[1])] {
-        none_of(n, 0, &["link.flapping", "link.steady"]);
+        let told = of_kinds(n, 0, &["link.flapping"]);
+        assert!(!told.is_empty(), "{}", n.name);
+        assert!(told.iter().all(|e| e["fields"]["nodeid"] == 3), "{told:#?}");
         assert_eq!(n.pid(), pid, "{}", n.name);
     }
 }

@@ -1,14 +1,12 @@
 //! A corosync that hangs is replaced; one that merely waits for its ring never is.
 
 use crate::bed::{formed, kinds, none_of, of_kinds, token, up_edited, wait_after};
-use crate::common::{LONG, Lab, Node, degraded, stays, until};
+use crate::common::{Lab, Node, degraded, stays};
+use crate::stall;
 use nix::sys::ptrace;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
-use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
-
-const CONF: &str = "/etc/corosync/corosync.conf";
+use std::time::Duration;
 
 /// What clusmgr tells when it takes corosync for dead or hung.
 const ACTED: [&str; 5] = [
@@ -183,50 +181,14 @@ fn a_corosync_that_waits_for_ever_in_a_write_is_hung_though_nobody_stopped_it() 
         "0.1",
         "--poll-interval",
         "0.2",
-        "--corosync-bin",
-        "/tmp/wrapper",
     ];
-    let lab = Lab::up("hang-write", "1 --no-clusmgr", &[]);
+    let lab = stall::up("hang-write", &flags);
     let n1 = lab.node(1);
-    let wrapper = "#!/bin/bash\nexec 2<>/tmp/fifo\nexec $(type -P /usr/sbin/corosync /sbin/corosync | head -1) \"$@\"\n";
-    n1.put("/tmp/wrapper", wrapper);
-    let perms = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(n1.file("/tmp/wrapper"), perms).unwrap();
-    n1.sh("mkfifo /tmp/fifo").ok();
-    n1.start_daemon(&flags);
     let pid = formed(&lab, 1)[0];
-    let second = stalls(&n1, pid, || ());
-    // One that is stuck in a reload has looked its names up, and has no more time than any other.
-    stalls(&n1, second, || {
-        let good = n1.read(CONF);
-        n1.put(CONF, [good.as_slice(), b"}\n"].concat());
-        n1.run(&["corosync-cfgtool", "-R"]);
-        n1.wait("stuck", |s| degraded(s).contains(&"reload-stuck"));
-        n1.put(CONF, &good);
-    });
-}
-
-/// A corosync that writes a line for every client waits for ever in that; it is replaced in time.
-#[track_caller]
-fn stalls(n1: &Node<'_>, pid: i64, before: impl FnOnce()) -> i64 {
-    n1.sh("corosync-cmapctl -s logging.debug str on").ok();
-    before();
     let seq = n1.latest();
-    let full = "timeout 5 dd if=/dev/zero of=/tmp/fifo bs=1 oflag=nonblock 2>&1; true";
-    let said = n1.sh(full).ok();
-    assert!(said.contains("unavailable"), "the pipe is full: {said}");
-    // It writes a line for every client that comes, and stays in that.
-    let began = Instant::now();
-    n1.spawn("corosync-cmapctl totem.version");
-    until("it waits in a write", LONG, || {
-        let line = n1.sh(&format!("cat /proc/{pid}/wchan")).out;
-        (line.contains("pipe") || n1.status()["service"]["pid"] != pid).then_some(())
-    });
-    n1.wait("it was found", |s| s["service"]["pid"] != pid);
-    let took = began.elapsed();
-    // A reload that looks names up may take a minute.
-    assert!(took < Duration::from_secs(30), "{took:?}");
-    replaced(n1, seq, pid, "left a call unanswered")
+    stall::fill(&n1);
+    stall::stall(&n1, pid);
+    replaced(&n1, seq, pid, "left a call unanswered");
 }
 
 #[test]

@@ -74,11 +74,15 @@ fn reloads_versions_differences_and_pauses_are_told_where_they_are() {
     wait_after(&n1, seq[0], "reload.ok", |_| true);
     n2.wait("stuck", |s| degraded(s).contains(&"reload-stuck"));
     assert_eq!(first_verdict(&n2), (1, Value::from("reload-stuck")));
+    // Another one of that kind is told too.
+    let again = n2.latest();
+    n1.run(&["corosync-cfgtool", "-R"]);
+    wait_after(&n2, again, "reload.stuck", |_| true);
     n2.put(CONF, &good);
     n1.run(&["corosync-cfgtool", "-R"]).ok();
     n2.wait("it recovers", |s| well(s, 2));
     let told = of_kinds(&n2, seq[1], &RELOADS);
-    assert_eq!(kinds(&told), ["reload.stuck", "reload.ok"]);
+    assert_eq!(kinds(&told), ["reload.stuck", "reload.stuck", "reload.ok"]);
     none_of(&n1, seq[0], &["reload.stuck", "reload.failed"]);
 
     // Somebody changes what runs.

@@ -45,6 +45,11 @@ impl Live {
     pub(super) fn warnings(&self) -> &[Finding] {
         &self.warnings
     }
+
+    /// Which node of it this one is.
+    pub(super) fn nodeid(&self) -> Option<NodeId> {
+        self.nodeid
+    }
 }
 
 /// Where the key is, and what is there.

@@ -249,6 +249,12 @@ impl Process {
         self.killed_hung
     }
 
+    /// It is dead and writes its core, which shows what it died of: its end comes after that.
+    #[must_use]
+    pub fn dumps_core(&self) -> bool {
+        Proc::default().dumps_core(self.id.pid)
+    }
+
     /// It does not answer: its end by our hand will be the end of a hang.
     pub fn hangs(&mut self) {
         self.hangs = true;
@@ -283,7 +289,12 @@ impl Process {
     /// When it must be looked at again, at the latest, after a look at `looked`.
     #[must_use]
     pub fn next_look(&self, looked: Mono, limit: Duration) -> Mono {
-        looked.plus(look_within(limit, self.stop.seen.is_some()))
+        let stopped = self.stop.seen.is_some();
+        let look = look_within(limit, stopped);
+        // To the instant at which the time is up.
+        let left = limit.saturating_sub(self.stop.time);
+        let due = stopped && !left.is_zero();
+        looked.plus(if due { look.min(left) } else { look })
     }
 
     /// The end, for `status`.

@@ -26,8 +26,8 @@ use std::time::Duration;
 const REMAINS_EVERY: Duration = Duration::from_secs(30);
 /// File and running configuration may differ for so long, for a reload's sake.
 const DIFFERS_FOR: Duration = Duration::from_secs(2);
-/// A reload may keep corosync's main loop for so long, beyond the hang time-out.
-const RELOAD_MAY_TAKE: Duration = Duration::from_secs(60);
+/// A reload, whose main loop may wait for a name server, and a core that is written may take so long.
+const EXCUSED_FOR: Duration = Duration::from_secs(60);
 /// A call that is unanswered for so long is told.
 const NOT_ANSWERING: Duration = Duration::from_secs(2);
 /// How often the free space is looked at.
@@ -274,6 +274,14 @@ impl CorosyncService {
     }
 }
 
+/// For how long a call may be unanswered.
+fn patience(limit: Duration, excused: bool) -> Duration {
+    match excused {
+        true => limit.max(EXCUSED_FOR),
+        false => limit,
+    }
+}
+
 impl Service for CorosyncService {
     fn adopt_service(&mut self) -> Result<Option<Run>> {
         let params = &self.sys.params;
@@ -355,12 +363,10 @@ impl Service for CorosyncService {
                 self.unanswered = self.unanswered.again(call, traced, now, most);
                 let time = self.unanswered.time();
                 let counts = self.sys.watch.answered() || now.since(process.since) >= READY_TIMEOUT;
-                // While it reads its configuration it may be waiting for a name server.
-                let patience = match self.sys.watch.reloading() {
-                    true => RELOAD_MAY_TAKE,
-                    false => Duration::ZERO,
-                };
-                let hangs = limit.is_some_and(|l| time >= l.max(patience));
+                let late = time >= NOT_ANSWERING || limit.is_some_and(|l| time >= l);
+                let core = late && process.dumps_core();
+                let excused = core || self.unanswered.excused();
+                let hangs = limit.is_some_and(|l| time >= patience(l, excused));
                 if counts && check.hung.is_none() && hangs {
                     process.hangs();
                     check.hung = Some(Hang::Unanswered(time));
@@ -369,9 +375,14 @@ impl Service for CorosyncService {
                     check.hung = None;
                 }
                 if counts && time >= NOT_ANSWERING {
-                    let text = format!("a call has been unanswered for {} s", time.as_secs());
+                    let why = if core {
+                        ": it has crashed and writes its core"
+                    } else {
+                        ""
+                    };
+                    let text = format!("a call has been unanswered for {} s{why}", time.as_secs());
                     self.sys.set_degraded("not-answering", &text);
-                } else if time.is_zero() {
+                } else if time < NOT_ANSWERING {
                     self.sys.clear_degraded("not-answering");
                 }
                 if process.ready {
@@ -415,7 +426,11 @@ impl Service for CorosyncService {
         let limit = self.sys.params.hang_timeout?;
         let look = self.process.as_ref()?.next_look(self.looked, limit);
         let waits = self.unanswered.waits();
-        Some(look.min(self.looked.plus(look_within(limit, waits))))
+        let look = look.min(self.looked.plus(look_within(limit, waits)));
+        let due = self
+            .unanswered
+            .due(patience(limit, self.unanswered.excused()));
+        Some(due.map_or(look, |due| look.min(due)))
     }
 
     fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {

@@ -12,7 +12,10 @@ use std::ffi::{CStr, c_char, c_void};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+mod keys;
+
 pub use super::value::Value;
+pub use keys::Keys;
 
 /// Which map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,40 +211,12 @@ impl Cmap {
         })
     }
 
-    /// The keys, or those that begin so, in no order to rely on. corosync tells them one by one, so
-    /// one that comes or goes meanwhile may be there or not.
+    /// All of [`Cmap::keys`].
     ///
     /// # Errors
     /// The library's.
     pub fn list(&self, prefix: Option<&str>) -> CsResult<Vec<String>> {
-        let fns = &self.handle.libraries.cmap;
-        let id = self.handle.id;
-        let prefix = prefix.map(key_string).transpose()?;
-        let prefix = prefix.as_ref().map_or(std::ptr::null(), |p| p.as_ptr());
-        let mut iter = 0;
-        // SAFETY: null or a string with its NUL, and a place for the iterator.
-        check(unsafe { (fns.cmap_iter_init)(id, prefix, &raw mut iter) })?;
-        let mut keys = Vec::new();
-        // The library writes a name of at most this length, and a NUL.
-        let mut name = [0 as c_char; ffi::CMAP_KEYNAME_MAXLEN + 2];
-        let end = loop {
-            let (mut len, mut kind) = (0, 0);
-            // SAFETY: the iterator is ours and lives, and there is room for the longest name.
-            let code = unsafe {
-                (fns.cmap_iter_next)(id, iter, name.as_mut_ptr(), &raw mut len, &raw mut kind)
-            };
-            if let Err(e) = check(code) {
-                break e;
-            }
-            // SAFETY: the library has put a NUL behind the name.
-            keys.push(unsafe { text(name.as_ptr()) });
-        };
-        // SAFETY: the iterator is ours, and not used after this.
-        unsafe { (fns.cmap_iter_finalize)(id, iter) };
-        match end {
-            CsError::NO_SECTIONS => Ok(keys),
-            e => Err(e),
-        }
+        self.keys(prefix)?.collect()
     }
 
     /// The keys and their values; what vanishes in between is left out, and so is what is over 1 MiB.
@@ -252,20 +227,24 @@ impl Cmap {
     pub fn dump(&self, prefix: Option<&str>) -> CsResult<Vec<(String, Value)>> {
         let mut all = Vec::new();
         for key in self.list(prefix)? {
-            if (self.secret)(&key, None) {
-                all.push((key, Value::secret()));
-                continue;
-            }
-            match self.get(&key) {
-                Ok(Some(value)) => {
-                    let value = self.shown(&key, value);
-                    all.push((key, value));
-                }
-                Ok(None) | Err(CsError::TOO_BIG) => {}
-                Err(e) => return Err(e),
-            }
+            all.extend(self.entry(&key)?.map(|value| (key, value)));
         }
         Ok(all)
+    }
+
+    /// The value of a key for a list of all: none if it has vanished or is over 1 MiB; a secret as
+    /// in [`Cmap::dump`].
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn entry(&self, key: &str) -> CsResult<Option<Value>> {
+        if (self.secret)(key, None) {
+            return Ok(Some(Value::secret()));
+        }
+        match self.get(key) {
+            Err(CsError::TOO_BIG) => Ok(None),
+            got => Ok(got?.map(|value| self.shown(key, value))),
+        }
     }
 
     /// Asks to be told of changes, from now on; [`Cmap::dispatch`] gives them. The present value is

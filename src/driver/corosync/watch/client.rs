@@ -1,12 +1,14 @@
 //! The connections of `cm-watch` to a running corosync, and what it reads through them.
 
 use super::beat::Beat;
+use super::counted::Counted;
 use super::keys::{LINKS, MEMBERS, key, link_of, member_of};
 use super::links::Id;
+use super::pauses::{self, Pause};
 use crate::driver::corosync::options;
 use crate::driver::corosync::tools::Cmap as Values;
 use crate::driver::corosync::value::is_secret_in_cmap;
-use crate::sys::corosync::cmap::{Change, Cmap, Map, Track, TrackId};
+use crate::sys::corosync::cmap::{Change, Map, Track, TrackId};
 use crate::sys::corosync::cpg::{Cpg, Message};
 use crate::sys::corosync::quorum::{Notice, Quorum};
 use crate::sys::corosync::votequorum::{Info, Votequorum};
@@ -26,9 +28,6 @@ const NOT_FOLLOWED: [&str; 2] = ["resources.", TOTEM];
 const TOTEM: &str = "totem.";
 /// The quorum provider that has votes.
 const VOTEQUORUM: &str = "corosync_votequorum";
-/// The newest pause that corosync noticed. It tells nobody who follows these keys that there is one.
-const PAUSE_AT: &str = "stats.schedmiss.0.timestamp";
-const PAUSE_MS: &str = "stats.schedmiss.0.delay";
 /// Set while a reload is under way, and for as long as one is stuck.
 const BUSY: [&str; 2] = [
     "config.reload_in_progress",
@@ -38,18 +37,24 @@ const STATUS: &str = "config.reload_status";
 /// What corosync made of the settings of each link.
 const INTERFACES: &str = "runtime.config.totem.interface.";
 const PING_EVERY: &str = ".knet_ping_interval";
+/// How many requests to read its configuration corosync has taken up. One that fails at once while an
+/// earlier one is stuck changes no other key.
+const REQUESTS: &str = "runtime.services.cfg.3.rx";
 
 /// All connections. One thread has them all.
 #[derive(Debug)]
 pub(super) struct Client {
-    config: Cmap,
-    stats: Cmap,
+    config: Counted,
+    stats: Counted,
     quorum: Quorum,
     /// None where the quorum provider is another one, or there is none.
     votes: Option<Votequorum>,
     cpg: Cpg,
     pub(super) local: NodeId,
     tracked: BTreeMap<Id, [TrackId; 2]>,
+    /// Which key tells that a reload begins.
+    begins: &'static str,
+    beat: Arc<Beat>,
 }
 
 /// What has changed, of one look.
@@ -78,6 +83,20 @@ pub(super) struct News {
     pub(super) came: Vec<u64>,
     /// Callbacks that were too many to be kept.
     pub(super) lost: bool,
+    /// A connection failed; what the others brought is here all the same.
+    pub(super) failed: Option<CsError>,
+}
+
+impl News {
+    /// What a dispatch brought; nothing to take is nothing taken.
+    fn of<T>(&mut self, taken: CsResult<Vec<T>>) -> Vec<T> {
+        taken.unwrap_or_else(|e| {
+            if e != CsError::TRY_AGAIN {
+                self.failed.get_or_insert(e);
+            }
+            Vec::new()
+        })
+    }
 }
 
 impl Client {
@@ -85,53 +104,51 @@ impl Client {
     ///
     /// # Errors
     /// corosync's; `CS_ERR_TRY_AGAIN` and `CS_ERR_LIBRARY` while it starts.
-    pub(super) fn open(libs: &Arc<Libraries>, beat: &Beat) -> CsResult<Client> {
-        let config = beat.call(|| Cmap::open(libs, Map::Config))?;
+    pub(super) fn open(libs: &Arc<Libraries>, beat: &Arc<Beat>) -> CsResult<Client> {
+        let config = Counted::open(libs, Map::Config, beat)?;
         let mut config = config.hiding(is_secret_in_cmap);
-        let mut stats = beat.call(|| Cmap::open(libs, Map::Stats))?;
+        let mut stats = Counted::open(libs, Map::Stats, beat)?;
         let any = Track {
             add: true,
             delete: true,
             modify: true,
             prefix: true,
         };
-        beat.call(|| {
-            for prefix in SECTIONS.into_iter().chain([MEMBERS, "config."]) {
-                config.track(prefix, any)?;
-            }
-            for name in options::names("totem").filter(|name| *name != "key") {
-                let one = Track {
-                    prefix: false,
-                    ..any
-                };
-                config.track(&format!("{TOTEM}{name}"), one)?;
-            }
-            // The statistics tell of keys that come and go, but of values only key by key.
-            let shape = Track {
-                modify: false,
-                ..any
-            };
-            stats.track(LINKS, shape)
-        })?;
-        let quorum = beat.call(|| {
-            let mut quorum = Quorum::open(libs)?;
-            quorum.start().map(|()| quorum)
-        })?;
-        let votes = beat.call(|| {
-            // Under another provider, or none, nobody serves votequorum.
-            let provider = config.get("quorum.provider")?.map(|v| v.text());
-            if provider.as_deref() != Some(VOTEQUORUM) {
-                return Ok(None);
-            }
-            let mut votes = Votequorum::open(libs)?;
-            votes.start().map(|()| Some(votes))
-        })?;
-        let (cpg, local) = beat.call(|| {
-            let mut cpg = Cpg::open(libs)?;
-            let local = cpg.local_nodeid()?;
-            cpg.join(&group(local))?;
-            Ok((cpg, local))
-        })?;
+        for prefix in SECTIONS.into_iter().chain([MEMBERS, "config."]) {
+            config.track(prefix, any)?;
+        }
+        let one = Track {
+            prefix: false,
+            ..any
+        };
+        for name in options::names("totem").filter(|name| *name != "key") {
+            config.track(&format!("{TOTEM}{name}"), one)?;
+        }
+        config.track(REQUESTS, one)?;
+        let begins = match config.get(REQUESTS)? {
+            Some(_) => REQUESTS,
+            None => BUSY[0],
+        };
+        // The statistics tell of keys that come and go, but of values only key by key.
+        let shape = Track {
+            modify: false,
+            ..any
+        };
+        stats.track(LINKS, shape)?;
+        let mut quorum = beat.call(|| Quorum::open(libs))?;
+        beat.call(|| quorum.start())?;
+        // Under another provider, or none, nobody serves votequorum.
+        let provider = config.get("quorum.provider")?.map(|v| v.text());
+        let votes = if provider.as_deref() == Some(VOTEQUORUM) {
+            let mut votes = beat.call(|| Votequorum::open(libs))?;
+            beat.call(|| votes.start())?;
+            Some(votes)
+        } else {
+            None
+        };
+        let mut cpg = beat.call(|| Cpg::open(libs))?;
+        let local = beat.call(|| cpg.local_nodeid())?;
+        beat.call(|| cpg.join(&group(local)))?;
         Ok(Client {
             config,
             stats,
@@ -140,6 +157,8 @@ impl Client {
             cpg,
             local,
             tracked: BTreeMap::new(),
+            begins,
+            beat: Arc::clone(beat),
         })
     }
 
@@ -157,34 +176,30 @@ impl Client {
         .collect()
     }
 
-    /// Takes what has come, of all connections; waits for nothing.
-    ///
-    /// # Errors
-    /// `CS_ERR_LIBRARY` when corosync is gone.
-    pub(super) fn take(&mut self) -> CsResult<News> {
-        let mut news = News {
-            quorum: go_on(self.quorum.dispatch())?,
-            ..News::default()
-        };
-        for change in go_on(self.config.dispatch())? {
+    /// Takes what has come, of all connections; waits for nothing. What one connection brought is
+    /// there also when another one has failed.
+    pub(super) fn take(&mut self) -> News {
+        let mut news = News::default();
+        news.quorum = news.of(self.quorum.dispatch());
+        for change in news.of(self.config.dispatch()) {
             match change.key.as_str() {
                 key if key.starts_with(MEMBERS) => news.told.extend(member_of(&change)),
-                key if key.starts_with("config.") => {
+                key if key == REQUESTS || key.starts_with("config.") => {
                     news.reload = true;
                     let value = change.value.and_then(|v| v.as_u64());
-                    // The other key follows it, perhaps when this one is over.
-                    news.reload_began |= key == BUSY[0] && value.is_some_and(|n| n != 0);
+                    // The others follow it, perhaps when this one is over.
+                    news.reload_began |= key == self.begins && value.is_some_and(|n| n != 0);
                 }
                 _ => news.config = true,
             }
         }
-        for change in go_on(self.stats.dispatch())? {
+        for change in news.of(self.stats.dispatch()) {
             self.take_stat(&change, &mut news);
         }
         if let Some(votes) = &mut self.votes {
-            news.votes = !go_on(votes.dispatch())?.is_empty();
+            news.votes = !news.of(votes.dispatch()).is_empty();
         }
-        for message in go_on(self.cpg.dispatch())? {
+        for message in news.of(self.cpg.dispatch()) {
             if let Message::Deliver { nodeid, data, .. } = message {
                 if nodeid == self.local {
                     news.came
@@ -199,7 +214,7 @@ impl Client {
             self.cpg.lost(),
         ];
         news.lost = lost.iter().any(|n| *n > 0);
-        Ok(news)
+        news
     }
 
     fn take_stat(&self, change: &Change, news: &mut News) {
@@ -266,7 +281,7 @@ impl Client {
     /// # Errors
     /// corosync's.
     pub(super) fn ping_interval(&self) -> CsResult<Duration> {
-        let all = self.config.dump(Some(INTERFACES))?;
+        let all = self.config.dump(INTERFACES)?;
         let ours = all.iter().filter(|(key, _)| key.ends_with(PING_EVERY));
         let ms = ours.filter_map(|(_, value)| value.as_u64()).max();
         Ok(Duration::from_millis(ms.unwrap_or(0)))
@@ -279,7 +294,7 @@ impl Client {
     pub(super) fn nodes(&self) -> CsResult<BTreeMap<NodeId, String>> {
         let mut ids = BTreeMap::new();
         let mut names = BTreeMap::new();
-        for (key, value) in self.config.dump(Some("nodelist.node."))? {
+        for (key, value) in self.config.dump("nodelist.node.")? {
             let Some((place, what)) = key
                 .strip_prefix("nodelist.node.")
                 .and_then(|rest| rest.split_once('.'))
@@ -307,7 +322,7 @@ impl Client {
     /// corosync's.
     pub(super) fn versions(&self) -> CsResult<BTreeMap<NodeId, Option<ConfigVersion>>> {
         let mut versions = BTreeMap::new();
-        for (key, value) in self.config.dump(Some(MEMBERS))? {
+        for (key, value) in self.config.dump(MEMBERS)? {
             let rest = key.strip_prefix(MEMBERS).and_then(|r| r.split_once('.'));
             let Some((Ok(id), what)) = rest.map(|(id, what)| (id.parse().map(NodeId), what)) else {
                 continue;
@@ -339,7 +354,7 @@ impl Client {
     pub(super) fn running(&self) -> CsResult<Values> {
         let mut all = Values::new();
         for prefix in SECTIONS.into_iter().chain(NOT_FOLLOWED) {
-            let found = self.config.dump(Some(prefix))?;
+            let found = self.config.dump(prefix)?;
             all.extend(found.into_iter().map(|(key, value)| (key, value.text())));
         }
         Ok(all)
@@ -350,7 +365,8 @@ impl Client {
     /// # Errors
     /// corosync's.
     pub(super) fn votes(&self, node: NodeId) -> CsResult<Option<Info>> {
-        match self.votes.as_ref().map(|v| v.info(node)) {
+        let ask = |v: &Votequorum| self.beat.call(|| v.info(node));
+        match self.votes.as_ref().map(ask) {
             None => Ok(None),
             Some(Ok(info)) => Ok(info),
             Some(Err(e)) if e == CsError::LIBRARY => Err(e),
@@ -363,7 +379,7 @@ impl Client {
     /// # Errors
     /// corosync's.
     pub(super) fn find_links(&mut self) -> CsResult<Vec<Id>> {
-        let keys = self.stats.list(Some(LINKS))?;
+        let keys = self.stats.list(LINKS)?;
         let mut found: Vec<Id> = keys
             .iter()
             .filter(|k| k.ends_with(".connected"))
@@ -424,17 +440,12 @@ impl Client {
         Ok((number("mtu")?, number("latency_ave")?))
     }
 
-    /// The newest pause that corosync noticed: when, and for how many milliseconds.
+    /// The pauses that corosync noticed after that of `known`, newest first.
     ///
     /// # Errors
     /// corosync's.
-    pub(super) fn pause(&self) -> CsResult<Option<(u64, f64)>> {
-        let Some(at) = self.stats.get(PAUSE_AT)?.and_then(|v| v.as_u64()) else {
-            return Ok(None);
-        };
-        let delay = self.stats.get(PAUSE_MS)?.map(|v| v.text());
-        let ms = delay.and_then(|d| d.trim().parse().ok());
-        Ok(Some((at, ms.unwrap_or(0.0))))
+    pub(super) fn pauses(&self, known: Option<u64>) -> CsResult<Vec<Pause>> {
+        pauses::after(known, |key| self.stats.get(key))
     }
 }
 
@@ -448,14 +459,6 @@ const VALUE: Track = Track {
 /// Whether corosync is only about to be there, or about to be gone.
 pub(super) fn passes(e: CsError) -> bool {
     e == CsError::TRY_AGAIN || e == CsError::LIBRARY
-}
-
-/// Nothing to take is nothing taken.
-fn go_on<T>(taken: CsResult<Vec<T>>) -> CsResult<Vec<T>> {
-    match taken {
-        Err(CsError::TRY_AGAIN) => Ok(Vec::new()),
-        other => other,
-    }
 }
 
 /// A group of this node's own, so that nobody else is woken by it.

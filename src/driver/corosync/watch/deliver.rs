@@ -36,12 +36,20 @@ impl Delivery {
         self.waits
     }
 
-    /// A message of ours came back.
-    pub(super) fn came(&mut self, number: u64) {
-        if number == self.number {
+    /// A message came back; whether it is the one that is under way.
+    pub(super) fn came(&mut self, number: u64) -> bool {
+        let ours = self.waits && number == self.number;
+        if ours {
             self.waits = false;
             self.silent = Duration::ZERO;
         }
+        ours
+    }
+
+    /// Another connection, to which a message that was under way never comes: that it is silent goes on
+    /// until one does come back.
+    pub(super) fn again(&mut self) {
+        self.waits = false;
     }
 
     /// There is a new ring.
@@ -86,11 +94,26 @@ mod tests {
             assert_eq!(d.look(at(s * 1000), TOKEN, CONSENSUS), None, "{s}");
         }
         assert!(d.look(at(14_000), TOKEN, CONSENSUS).is_some());
-        d.came(1);
+        assert!(d.came(1));
         assert_eq!(d.look(at(15_000), TOKEN, CONSENSUS), None);
         assert_eq!(d.next(at(16_000)), Some(2));
-        d.came(1);
-        assert!(d.waits(), "an old message is no answer");
+        assert!(!d.came(1) && d.waits(), "an old message is no answer");
+    }
+
+    #[test]
+    fn another_connection_is_no_answer() {
+        let mut d = Delivery::default();
+        d.next(at(0));
+        for s in 1..=14 {
+            d.look(at(s * 1000), TOKEN, CONSENSUS);
+        }
+        d.again();
+        assert!(!d.came(1), "of the connection before");
+        assert_eq!(d.next(at(15_000)), Some(2));
+        assert!(d.look(at(16_000), TOKEN, CONSENSUS).is_some());
+        assert!(d.came(2));
+        d.next(at(17_000));
+        assert_eq!(d.look(at(18_000), TOKEN, CONSENSUS), None);
     }
 
     #[test]

@@ -153,21 +153,27 @@ impl Members {
         newer.max_by_key(|(_, version, _)| *version)
     }
 
-    /// corosync is gone, and with it all that it knew.
-    pub(super) fn gone(&mut self) -> Option<Note> {
-        let was = self.quorate.take();
+    /// corosync is gone, and with it all that it knew: nobody else is seen any more.
+    pub(super) fn gone(&mut self) -> Vec<Note> {
+        let lost = (self.quorate.take() == Some(true)).then(|| {
+            let text = "this node is not quorate any more: its corosync ended";
+            Note::new(Kind::QuorumLost, Severity::Warning, text)
+        });
+        let mut notes: Vec<Note> = lost.into_iter().collect();
         self.ring = None;
-        self.members.clear();
         self.seen.clear();
         // What they told stays known: a node that comes back with another version is news.
-        (was == Some(true)).then(|| {
-            Note::new(
-                Kind::QuorumLost,
-                Severity::Warning,
-                "this node is not quorate any more: its corosync ended",
-            )
-            .with("ended", true)
-        })
+        for id in std::mem::take(&mut self.members) {
+            if Some(id) != self.local {
+                let text = format!(
+                    "{} is not seen any more: this node's corosync ended",
+                    self.name(id)
+                );
+                notes.push(self.of_node(Kind::NodeLeft, Severity::Notice, text, id));
+            }
+        }
+        let ended = notes.into_iter().map(|n| n.with("ended", true));
+        ended.collect()
     }
 }
 
@@ -211,7 +217,7 @@ mod tests {
             (lost.kind, lost.severity),
             (Kind::QuorumLost, Severity::Crit)
         );
-        assert!(m.gone().is_none(), "lost already");
+        assert_eq!(kinds(&m.gone()), ["node.left"; 2], "lost already");
     }
 
     #[test]
@@ -267,11 +273,20 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_corosync_is_a_loss_of_quorum() {
+    fn the_end_of_corosync_is_a_loss_of_quorum_and_of_everybody_else() {
         let mut m = three();
         m.quorum(true);
-        let lost = m.gone().unwrap();
-        assert_eq!(lost.fields["ended"], true);
+        let told = m.gone();
+        assert_eq!(kinds(&told), ["quorum.lost", "node.left", "node.left"]);
+        assert!(told.iter().all(|n| n.fields["ended"] == true));
+        assert_eq!(
+            (&told[1].fields["nodeid"], &told[2].fields["nodeid"]),
+            (&2.into(), &3.into())
+        );
         assert!(m.members.is_empty() && m.ring.is_none());
+        assert!(m.gone().is_empty());
+        // Who is there again has come; who is not has left already.
+        let told = m.ring(ring(14), &ids(&[1, 2]), &[], &[]);
+        assert_eq!(kinds(&told), ["ring.changed", "node.joined"]);
     }
 }

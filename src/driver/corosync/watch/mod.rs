@@ -6,15 +6,20 @@
 //! the ring does: delivery rests for seconds when a peer dies, and that must not look like a hang.
 //! What waits for the ring (a reload) runs elsewhere: see `ask`.
 
+mod away;
 mod beat;
 mod client;
+mod counted;
 mod deliver;
 mod heard;
 mod keys;
 mod known;
+mod last;
+mod lasting;
 mod links;
 mod members;
 mod owed;
+mod pauses;
 mod probe;
 mod read;
 mod reload;
@@ -29,6 +34,7 @@ use crate::error::Result;
 use crate::sys::wake::Waker;
 use crate::types::Pid;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The corosync that is to be watched.
@@ -49,11 +55,9 @@ pub(super) struct Watch {
     order: Mutex<Order>,
     waker: Waker,
     /// See [`Beat`].
-    pub(super) beat: Beat,
+    pub(super) beat: Arc<Beat>,
     /// The corosync of now has served this thread once.
     answered: AtomicBool,
-    /// It reads its configuration again, and looks names up meanwhile.
-    reloading: AtomicBool,
     /// The newest ticket whose event is out, and the number of that event. Taken for a line, and alone.
     told: Mutex<(u64, u64)>,
     ends: AtomicBool,
@@ -76,9 +80,8 @@ impl Watch {
         Ok(Watch {
             order: Mutex::default(),
             waker: Waker::new()?,
-            beat: Beat::default(),
+            beat: Arc::default(),
             answered: AtomicBool::new(false),
-            reloading: AtomicBool::new(false),
             told: Mutex::default(),
             ends: AtomicBool::new(false),
         })
@@ -91,7 +94,7 @@ impl Watch {
         order.looked = true;
         let number = order.count;
         self.answered.store(false, Ordering::Relaxed);
-        self.reloading.store(false, Ordering::Relaxed);
+        self.beat.anew();
         order.target = run.map(|(pid, adopted)| Target {
             pid,
             adopted,
@@ -105,11 +108,6 @@ impl Watch {
     /// lets every client wait, and that may take longer than a hang.
     pub(super) fn answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
-    }
-
-    /// Whether it reads its configuration again. Its main loop rests for as long as a name server takes.
-    pub(super) fn reloading(&self) -> bool {
-        self.reloading.load(Ordering::Relaxed)
     }
 
     /// The event of this ticket is out, under this number.

@@ -35,6 +35,9 @@ pub(super) struct Record {
     /// The newest ticket that was given.
     #[serde(skip)]
     newest: u64,
+    /// It could not be written, and is still to be.
+    #[serde(skip)]
+    unsaved: bool,
 }
 
 impl Record {
@@ -56,20 +59,21 @@ impl Record {
     }
 
     /// Gives the notes back, to be handed on: they and what is known with them are on disk by then.
-    /// `told` is the newest ticket whose event is out, and the number of that event.
+    /// `told` is the newest ticket whose event is out, and the number of that event; `save` says whether
+    /// it could.
     pub(super) fn write_down(
         &mut self,
         known: Known,
         mut notes: Vec<Note>,
         told: (u64, u64),
-        save: impl FnOnce(&Record),
+        save: impl FnOnce(&Record) -> bool,
     ) -> Vec<Note> {
         let before = self.clone();
         self.told(told);
         self.known = known;
         self.add(&mut notes);
-        if *self != before {
-            save(self);
+        if self.unsaved || *self != before {
+            self.unsaved = !save(self);
         }
         notes
     }
@@ -168,7 +172,10 @@ mod tests {
         fn write_down(&mut self, notes: Vec<Note>, newest: i32) {
             let mut known = self.mind.known.clone();
             known.pid = Some(Pid(newest));
-            let save = |r: &Record| self.disk = serde_json::to_string(r).unwrap();
+            let save = |r: &Record| {
+                self.disk = serde_json::to_string(r).unwrap();
+                true
+            };
             self.at_hand = self.mind.write_down(known, notes, self.told, save);
         }
 
@@ -278,6 +285,27 @@ mod tests {
         assert_eq!(record.owed.len(), MOST);
         record.told((record.newest, 2000));
         assert!(record.owed.is_empty() && record.after == 2000);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let run_dir = dir.path().join("run");
+        let mut record = Record::default();
+        let mut keep = |notes| {
+            let mut known = record.known.clone();
+            known.pid = Some(Pid(5));
+            record.write_down(known, notes, (0, 0), |r| r.save(&run_dir).is_ok());
+        };
+        keep(vec![event(1)]);
+        keep(Vec::new());
+        std::fs::create_dir(&run_dir).unwrap();
+        keep(Vec::new());
+        let back = Record::load(&run_dir);
+        assert_eq!((known(&back), back.owed.len()), (5, 1));
+        std::fs::remove_dir_all(&run_dir).unwrap();
+        keep(Vec::new());
+        assert!(!run_dir.exists(), "it is written once");
     }
 
     #[test]

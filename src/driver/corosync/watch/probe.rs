@@ -1,8 +1,9 @@
 //! What shows that corosync is well: the message to ourselves, and its own account of pauses.
 
 use super::client::{Client, News};
+use super::pauses::{self, Pause};
 use super::round::{SEND_EVERY, Watching};
-use crate::event::{Kind, Note, Severity};
+use crate::event::Note;
 use crate::sys::corosync::CsResult;
 use crate::types::Mono;
 use std::time::Duration;
@@ -13,28 +14,27 @@ const LATE: Duration = Duration::from_millis(250);
 const PAUSE_COUNTS: Duration = Duration::from_secs(60);
 
 impl Watching {
-    /// A pause that is there at the first look at this corosync is an old one.
-    pub(super) fn take_pause(&mut self, pause: Option<(u64, f64)>, now: Mono) -> Option<Note> {
-        let (at, ms) = pause.unwrap_or_default();
-        let before = self.pause.replace(at);
-        if before.is_none_or(|b| b == at) || at == 0 {
-            return None;
-        }
+    /// Those since the last look, newest first; what is there at the first look at this corosync is old.
+    pub(super) fn take_pauses(&mut self, found: &[Pause], now: Mono) -> Vec<Note> {
+        let newest = found.first().map(|(at, _)| *at);
+        let known = newest.or(self.pause).unwrap_or_default();
+        let before = self.pause.replace(known);
+        let (Some(at), Some(_)) = (newest, before) else {
+            return Vec::new();
+        };
         // corosync's clock is ours, in milliseconds.
         let ago = Duration::from_millis((now.0 / 1_000_000).saturating_sub(at));
         let left = PAUSE_COUNTS.saturating_sub(ago);
         self.pause_until = (!left.is_zero()).then(|| now.plus(left));
-        let text = format!("corosync was not scheduled for {ms:.0} ms");
-        Some(Note::new(Kind::SchedPause, Severity::Warning, text).with("ms", ms))
+        found.iter().rev().copied().map(pauses::note).collect()
     }
 
     /// The message to ourselves: sent every second, asked after where it is late.
     pub(super) fn deliver(&mut self, client: &Client, news: &News, now: Mono) -> CsResult<()> {
         for number in &news.came {
-            self.delivery.came(*number);
-        }
-        if !self.delivery.waits() {
-            self.sys.clear_degraded("not-delivering");
+            if self.delivery.came(*number) {
+                self.sys.clear_degraded("not-delivering");
+            }
         }
         if now >= self.send_at {
             if let Some(number) = self.delivery.next(now) {
@@ -45,12 +45,12 @@ impl Watching {
         }
         let beat = &self.sys.watch.beat;
         if let Some((number, false)) = self.sent {
-            self.sent = Some((number, beat.call(|| client.send(number))?));
+            self.sent = Some((number, beat.look(|| client.send(number))?));
         }
         if self.delivery.waits() && now >= self.late_at {
             // Silence of the ring is no hang; silence of corosync's main loop is one, and this call
             // does not return then.
-            beat.call(|| client.ping())?;
+            client.ping()?;
             self.late_at = now.plus(SEND_EVERY);
             self.pause_at = now;
             let (token, consensus) = self.times;

@@ -8,7 +8,6 @@ use crate::event::Note;
 use crate::sys::corosync::CsResult;
 use crate::types::Mono;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Round trips and packet sizes are read so often.
@@ -42,8 +41,6 @@ impl Watching {
         let sys = Arc::clone(&self.sys);
         self.config_at.get_or_insert(now.plus(SETTLE));
         let (busy, status) = sys.watch.beat.call(|| client.reload())?;
-        // It has looked up all names before it answers, also where the reload is stuck from then on.
-        sys.watch.reloading.store(false, Ordering::Relaxed);
         if new {
             let changed = self.running.is_some() && self.running != self.read;
             notes.extend(self.reloads.returned(changed, busy, status));
@@ -59,17 +56,13 @@ impl Watching {
     pub(super) fn take_members(
         &mut self,
         client: &Client,
-        news: &News,
+        news: &mut News,
         notes: &mut Vec<Note>,
     ) -> CsResult<()> {
-        let mut told = news.told.clone();
         if news.members {
-            told = client.versions()?.into_iter().collect();
+            news.told = client.versions()?.into_iter().collect();
         }
-        for (id, version) in told {
-            self.members.seen.insert(id);
-            notes.extend(version.and_then(|v| self.members.version(id, v)));
-        }
+        self.take_told(news, notes);
         if news.votes {
             self.parts.own = client.votes(client.local)?;
             self.parts.votes.clear();

@@ -15,6 +15,8 @@ pub(super) const GOOD: u64 = 1;
 pub(super) struct Reloads {
     since: Option<Mono>,
     stuck: bool,
+    /// It has been told that this one is stuck.
+    told: bool,
     /// How the last one went; none before it was looked at.
     last: Option<Option<u64>>,
     /// What an earlier clusmgr knew, until it is compared.
@@ -26,6 +28,7 @@ pub(super) struct Reloads {
 pub(super) struct Kept {
     under_way: bool,
     stuck: bool,
+    told: bool,
     status: Option<u64>,
 }
 
@@ -41,12 +44,16 @@ impl Reloads {
                 None
             }
             (Some(_), false) => {
-                self.since = None;
-                self.stuck = false;
+                self.over();
                 Some(ended(status))
             }
             _ => None,
         }
+    }
+
+    fn over(&mut self) {
+        self.since = None;
+        (self.stuck, self.told) = (false, false);
     }
 
     /// What an earlier clusmgr knew of the same corosync.
@@ -61,6 +68,7 @@ impl Reloads {
             Some(Kept {
                 under_way: self.since.is_some(),
                 stuck: self.stuck,
+                told: self.told,
                 status: status?,
             })
         })
@@ -77,10 +85,14 @@ impl Reloads {
         let before = self.kept()?;
         self.before = None;
         if busy {
-            self.stuck = before.stuck;
+            self.stuck |= before.stuck;
+            // One that has begun by now is another.
+            if self.since.is_none() {
+                self.told = before.told;
+            }
             return None;
         }
-        self.since = None;
+        self.over();
         (before.under_way || changed || before.status != status).then(|| ended(status))
     }
 
@@ -89,24 +101,26 @@ impl Reloads {
         self.since.is_some()
     }
 
-    /// A reload began; it may be over before anybody looks.
+    /// A reload began; it may be over before anybody looks. After one that got stuck it has its own
+    /// time, and may get stuck in turn.
     pub(super) fn began(&mut self, now: Mono) {
-        self.since.get_or_insert(now);
+        self.since = Some(now);
+        self.told = false;
     }
 
     /// Time has passed.
     pub(super) fn tick(&mut self, now: Mono) -> Option<Note> {
-        if self.stuck || self.due().is_none_or(|due| now < due) {
+        if self.due().is_none_or(|due| now < due) {
             return None;
         }
-        self.stuck = true;
+        (self.stuck, self.told) = (true, true);
         let text = "a reload does not come to its end: corosync could not read its file, or waits for the ring";
         Some(Note::new(Kind::ReloadStuck, Severity::Err, text))
     }
 
     /// When [`Reloads::tick`] has something to do.
     pub(super) fn due(&self) -> Option<Mono> {
-        self.since.filter(|_| !self.stuck).map(|s| s.plus(STUCK))
+        self.since.filter(|_| !self.told).map(|s| s.plus(STUCK))
     }
 
     /// Whether a reload is stuck.
@@ -194,6 +208,49 @@ mod tests {
         assert_eq!(r.seen(true, Some(1), at(20)), None);
         assert!(r.stuck() && r.tick(at(30)).is_none(), "it was told");
         assert_eq!(kind(r.seen(false, Some(1), at(40))), Some(Kind::ReloadOk));
+    }
+
+    #[test]
+    fn a_second_reload_that_gets_stuck_is_told_too() {
+        let mut r = Reloads::default();
+        r.began(at(1));
+        assert!(r.seen(true, None, at(1)).is_none());
+        assert!(r.tick(at(6)).is_some());
+        r.began(at(20));
+        assert!(r.seen(true, None, at(20)).is_none());
+        assert!(r.stuck(), "all the time");
+        assert_eq!(r.due(), Some(at(25)));
+        assert_eq!(r.tick(at(25)).unwrap().kind, Kind::ReloadStuck);
+        assert!(r.due().is_none() && r.tick(at(40)).is_none());
+        assert_eq!(r.seen(false, Some(1), at(50)).unwrap().kind, Kind::ReloadOk);
+        assert!(!r.stuck());
+    }
+
+    #[test]
+    fn another_connection_changes_nothing_of_a_reload_that_is_stuck() {
+        let mut r = Reloads::default();
+        r.seen(false, Some(1), at(0));
+        r.began(at(1));
+        r.tick(at(6));
+        r.began(at(20));
+        assert_eq!(r.returned(false, true, Some(1)), None);
+        assert_eq!(r.seen(true, Some(1), at(21)), None);
+        assert!(r.stuck());
+        assert!(r.tick(at(25)).is_some(), "the second one is not told yet");
+        let told = r.returned(false, false, Some(1)).unwrap();
+        assert_eq!(told.kind, Kind::ReloadOk);
+        assert!(!r.stuck());
+        // One that begins between two clusmgrs' looks is not the one that was told.
+        let mut next = Reloads::default();
+        next.recall(Some(Kept {
+            under_way: true,
+            stuck: true,
+            told: true,
+            status: Some(1),
+        }));
+        next.began(at(30));
+        assert_eq!(next.returned(false, true, Some(1)), None);
+        assert!(next.stuck() && next.tick(at(35)).is_some());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The thread's rounds: follow the process, connect, take what came, tell.
 
 use super::Target;
+use super::away::{later, marked};
 use super::client::{Client, News, passes};
 use super::deliver::Delivery;
+use super::lasting::Lasting;
 use super::links::Links;
 use super::members::Members;
 use super::owed::Record;
@@ -32,8 +34,6 @@ const RETRY_FOR: Duration = Duration::from_secs(10);
 const RETRY_LATER: Duration = Duration::from_secs(10);
 /// Changes of the configuration come in bursts.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
-/// The first state may take so long to come.
-const FIRST_STATE: Duration = Duration::from_secs(2);
 /// Whether corosync noticed a pause is asked so often, and soon after a message that was late.
 const PAUSE_EVERY: Duration = Duration::from_secs(10);
 /// For the sleep of one who waits for nothing.
@@ -48,8 +48,10 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) first: bool,
     /// There was a whole look at this corosync.
     pub(super) looked: bool,
-    /// What is told now happened while clusmgr was away, until that time.
-    pub(super) away: Option<Mono>,
+    /// What is found now happened while clusmgr was away.
+    pub(super) away: bool,
+    /// What corosync has told since, until that is told.
+    pub(super) later: Vec<Notice>,
     /// What the next clusmgr is to know, as it is on disk.
     pub(super) record: Record,
     /// A hash of the running configuration, as it was read last, and as of the last reload.
@@ -77,6 +79,8 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) pause_until: Option<Mono>,
     /// Since when a member has a newer configuration.
     pub(super) behind_since: Option<Mono>,
+    /// Links that are down while another one to the same node works.
+    pub(super) one_down: Lasting,
 }
 
 impl Watching {
@@ -89,7 +93,8 @@ impl Watching {
             target: None,
             first: true,
             looked: false,
-            away: None,
+            away: false,
+            later: Vec::new(),
             record: Record::default(),
             read: None,
             running: None,
@@ -112,6 +117,7 @@ impl Watching {
             pause_at: zero,
             pause_until: None,
             behind_since: None,
+            one_down: Lasting::default(),
         }
     }
 
@@ -125,7 +131,8 @@ impl Watching {
             self.turn(now);
             self.sleep();
         }
-        self.close();
+        // What it has just said is the next clusmgr's to tell.
+        self.sys.watch.beat.call(|| drop(self.client.take()));
     }
 
     /// What an earlier clusmgr was about to tell, and could not any more.
@@ -134,7 +141,7 @@ impl Watching {
         let journal = Reader::new(&self.sys.params.state_dir);
         let page = journal.read_since(self.record.after, usize::MAX);
         let owed = self.record.settle(&page);
-        self.hand_on(owed);
+        self.tell(owed);
     }
 
     fn sleep(&self) {
@@ -186,24 +193,25 @@ impl Watching {
                 self.reloads.recall(known.process.reload);
                 self.pause = known.process.pause;
             }
-            self.away = Some(now.plus(FIRST_STATE));
-            if !order.target.is_some_and(|t| t.adopted) {
-                notes.extend(self.members.gone());
+            self.away = order.target.is_some_and(|t| t.adopted);
+            if !self.away {
+                self.read_names();
+                notes.extend(self.members.gone().into_iter().map(marked));
             }
         } else if before.is_some() {
-            self.away = None;
-            self.close();
+            self.away = false;
+            if let Some(client) = self.client.take() {
+                self.sys.watch.beat.call(|| drop(client));
+                self.sys.show_cluster(None, Vec::new());
+            }
             notes.extend(self.gone());
         }
-        self.tell(notes, now);
-        if !order.target.is_some_and(|t| t.adopted) {
-            self.away = None;
-        }
+        self.tell(notes);
         (self.retry_at, self.alone) = (now, now);
     }
 
     /// corosync is gone, and with it what it told.
-    fn gone(&mut self) -> Option<Note> {
+    fn gone(&mut self) -> Vec<Note> {
         self.links.gone();
         self.reloads = Reloads::default();
         self.delivery = Delivery::default();
@@ -218,19 +226,11 @@ impl Watching {
         self.members.gone()
     }
 
-    /// The libraries say good-bye to corosync, which may not answer that either.
-    fn close(&mut self) {
-        if let Some(client) = self.client.take() {
-            self.sys.watch.beat.call(|| drop(client));
-            self.sys.show_cluster(None, Vec::new());
-        }
-    }
-
     fn turn(&mut self, now: Mono) {
         if self.target.is_none() {
             return;
         }
-        self.links.away = self.away.is_some_and(|until| now < until);
+        self.links.away = self.away;
         let begun = match self.client.take() {
             Some(client) => Ok((client, false)),
             None if now < self.retry_at => return,
@@ -245,10 +245,12 @@ impl Watching {
         let mut notes = Vec::new();
         let done = begun.and_then(|(mut client, new)| {
             let done = self.round(&mut client, new, now, &mut notes);
-            if done.is_err() {
-                self.sys.watch.beat.call(|| drop(client));
-            } else {
-                self.client = Some(client);
+            if self.away {
+                self.returned(done.is_ok(), &mut notes);
+            }
+            match done {
+                Ok(()) => self.client = Some(client),
+                Err(_) => self.part(client, &mut notes),
             }
             done
         });
@@ -258,7 +260,7 @@ impl Watching {
                 self.looked = true;
             }
             Err(e) => {
-                self.tell(notes, now);
+                self.tell(notes);
                 self.failed(e, now);
             }
         }
@@ -280,20 +282,16 @@ impl Watching {
 
     fn attach(&mut self, libs: &Arc<Libraries>, now: Mono) -> CsResult<Client> {
         self.sys.clear_degraded("no-libraries");
-        let client = Client::open(libs, &self.sys.watch.beat)?;
+        let beat = &self.sys.watch.beat;
+        // As a whole too: what was opened before one fails is closed, which may wait.
+        let client = beat.call(|| Client::open(libs, beat))?;
         for reason in ["no-access", "no-answer"] {
             self.sys.clear_degraded(reason);
         }
-        let again = self.sys.watch.answered.swap(true, Ordering::Relaxed);
+        self.sys.watch.answered.store(true, Ordering::Relaxed);
         self.members.local = Some(client.local);
-        match again {
-            // What happens from now on happens before our eyes.
-            true => self.away = None,
-            false if self.away.is_some() => self.away = Some(now.plus(FIRST_STATE)),
-            false => {}
-        }
         // A message that was under way never comes to this connection.
-        self.delivery = Delivery::default();
+        self.delivery.again();
         self.sent = None;
         self.send_at = now;
         Ok(client)
@@ -334,11 +332,18 @@ impl Watching {
     ) -> CsResult<()> {
         let sys = Arc::clone(&self.sys);
         let beat = &sys.watch.beat;
-        let mut news = beat.call(|| client.take())?;
+        let mut news = beat.look(|| client.take());
         if news.reload_began {
-            // Before anything is asked of it, which may take as long as a name server does.
+            // Before it is asked anything: until it is through with that it answers nobody.
+            beat.excuse();
             self.reloads.began(now);
-            self.sys.watch.reloading.store(true, Ordering::Relaxed);
+        }
+        if self.away {
+            self.later = later(&mut news.quorum);
+        }
+        if let Some(e) = news.failed {
+            self.take_told(&mut news, notes);
+            return Err(e);
         }
         self.alone = now;
         if new {
@@ -365,7 +370,8 @@ impl Watching {
             // Before anything is asked of corosync, which has its hands full at such a time.
             self.show(std::mem::take(notes), now);
         }
-        beat.call(|| self.take_members(client, &news, notes))?;
+        // It may have nothing to ask, and is no answer then.
+        self.take_members(client, &mut news, notes)?;
         self.take_links(client, &news, now, notes)?;
         if news.reload {
             self.take_reload(client, new, now, notes)?;
@@ -377,8 +383,8 @@ impl Watching {
         // In the wake-up of a message, so that it costs none of its own.
         if now >= self.pause_at && (new || now >= self.send_at) {
             self.pause_at = now.plus(PAUSE_EVERY);
-            let pause = beat.call(|| client.pause())?;
-            notes.extend(self.take_pause(pause, now));
+            let found = beat.call(|| client.pauses(self.pause))?;
+            notes.extend(self.take_pauses(&found, now));
         }
         self.deliver(client, &news, now)?;
         notes.extend(self.links.tick(now));
@@ -389,7 +395,7 @@ impl Watching {
         Ok(())
     }
 
-    fn take_quorum(&mut self, news: &mut News, notes: &mut Vec<Note>) {
+    pub(super) fn take_quorum(&mut self, news: &mut News, notes: &mut Vec<Note>) {
         for notice in std::mem::take(&mut news.quorum) {
             match notice {
                 Notice::Quorum { quorate, .. } => {
@@ -405,7 +411,7 @@ impl Watching {
                     left,
                 } => {
                     notes.extend(self.members.ring(ring, &members, &joined, &left));
-                    self.links.ring(&self.members.members, &left);
+                    self.links.ring(&self.members.members);
                     self.delivery.ring();
                     news.ring = true;
                 }

@@ -20,6 +20,9 @@ pub(super) const OF_THE_CLUSTER: [&str; 6] = [
 
 /// A node may be behind for so long.
 const BEHIND_FOR: Duration = Duration::from_secs(2);
+/// One link may be down for so long while another to the same node works, or for the token time-out
+/// if that is longer: knet's own time-outs follow it, and its counters are told every 1.5 s.
+const ONE_DOWN_FOR: Duration = Duration::from_secs(3);
 
 impl Watching {
     /// First what `status` shows, then what is told: who hears of an event can ask.
@@ -30,23 +33,11 @@ impl Watching {
                 .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
         }
         self.judge(now);
-        self.tell(notes, now);
-    }
-
-    pub(super) fn tell(&mut self, notes: Vec<Note>, now: Mono) {
-        let away = self.away.is_some_and(|until| now < until);
-        let marked = |mut note: Note| {
-            if away {
-                note.text = format!("while clusmgr was away: {}", note.text);
-                note = note.with("away", true);
-            }
-            note
-        };
-        self.hand_on(notes.into_iter().map(marked).collect());
+        self.tell(notes);
     }
 
     /// What is known is written down together with the notes, and only then they go out: see `owed`.
-    pub(super) fn hand_on(&mut self, notes: Vec<Note>) {
+    pub(super) fn tell(&mut self, notes: Vec<Note>) {
         let told = *self.sys.watch.told.lock();
         let known = if self.first {
             // Nothing was looked at yet: it is what the one before us knew.
@@ -62,9 +53,8 @@ impl Watching {
         };
         let run_dir = &self.sys.params.run_dir;
         let save = |record: &Record| {
-            if let Err(e) = record.save(run_dir) {
-                log::debug!("{e}");
-            }
+            let saved = record.save(run_dir);
+            saved.inspect_err(|e| log::debug!("{e}")).is_ok()
         };
         let notes = self.record.write_down(known, notes, told, save);
         if self.looked {
@@ -84,21 +74,24 @@ impl Watching {
             self.behind_since
                 .is_some_and(|s| now.since(s) >= BEHIND_FOR)
         });
+        let (down, flapping) = self.links.bad();
+        // Where no link to a node works it is the node that is away, and that shows of itself. When it
+        // comes or goes its links do not do so at the same instant.
+        let one_of_several: Vec<_> = down
+            .into_iter()
+            .filter(|(node, _)| self.members.members.contains(node) && self.links.reaches(*node))
+            .collect();
+        let long = ONE_DOWN_FOR.max(self.times.0);
+        let one_of_several = self.one_down.of(&one_of_several, now, long);
         let sys = &self.sys;
         let set = |reason, detail: Option<String>| match detail {
             Some(detail) => sys.set_degraded(reason, &detail),
             None => sys.clear_degraded(reason),
         };
-        let (down, flapping) = self.links.bad();
         let called = |ids: &[Id]| {
             let names: Vec<_> = ids.iter().map(|id| self.links.called(*id)).collect();
             (!names.is_empty()).then(|| names.join(", "))
         };
-        // Where no link to a node works it is the node that is away, and that shows of itself.
-        let one_of_several: Vec<_> = down
-            .into_iter()
-            .filter(|(node, _)| self.links.reaches(*node))
-            .collect();
         set("link-down", called(&one_of_several));
         set("link-flapping", called(&flapping));
         set(
