@@ -48,7 +48,7 @@ fn send_event(conn: &Conn, after: &mut u64, seq: u64, line: &str) -> Result<(), 
     Ok(())
 }
 
-/// Reads from the journal what has left memory, and says so where the journal has it no more.
+/// Reads what has left memory from the journal, and says so where that lacks it.
 fn catch_up(conn: &Conn, hub: &Hub, after: &mut u64) -> Result<(), Over> {
     // Asked before the journal is read: what leaves memory after this is in the journal, or lost
     // the next time round.
@@ -60,25 +60,26 @@ fn catch_up(conn: &Conn, hub: &Hub, after: &mut u64) -> Result<(), Over> {
             return lagged(conn, after, in_memory);
         }
     };
-    if page.gone && page.first > *after + 1 {
-        lagged(conn, after, page.first)?;
-    }
-    let mut found = false;
+    let mut more = page.events.len() >= MAX_EVENTS;
     for event in &page.events {
         let Some(seq) = event.get("seq").and_then(Value::as_u64) else {
             continue;
         };
+        // From there on memory has every one, which the journal need not.
+        if seq >= in_memory {
+            more = false;
+            break;
+        }
         if seq > *after {
-            found = true;
+            // It could not be written for a while.
+            lagged(conn, after, seq)?;
             send_event(conn, after, seq, &event.to_string())?;
         }
     }
-    if found {
-        return Ok(());
+    match more {
+        true => Ok(()),
+        false => lagged(conn, after, in_memory),
     }
-    // The journal has nothing after this number, though there was something: it could not be
-    // written.
-    lagged(conn, after, in_memory)
 }
 
 /// Says that the events before `next` are lost, and goes on from there.
