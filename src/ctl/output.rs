@@ -91,6 +91,17 @@ impl Out {
     }
 }
 
+/// For words after which only the exit code is left: that nobody reads them does not change it.
+///
+/// # Errors
+/// As [`Out::print`], but for [`Fail::Pipe`].
+pub fn even_unread(written: Result<()>) -> Result<()> {
+    match written {
+        Err(Fail::Pipe) => Ok(()),
+        other => other,
+    }
+}
+
 /// The exit code of `status`.
 #[must_use]
 pub fn exit_code(status: &Status) -> u8 {

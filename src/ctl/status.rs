@@ -2,7 +2,7 @@
 
 use super::client::{Fail, Result};
 use super::commands::Cli;
-use super::output::{self, Out};
+use super::output::{self, Out, even_unread};
 use super::{complain, connect, retry_before, watch};
 use crate::error::{Error, Kind};
 use crate::event::Severity;
@@ -47,26 +47,31 @@ pub(super) fn run(
 }
 
 fn once(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
-    match connect(cli).and_then(|mut c| c.status()) {
-        Ok((value, status)) => {
-            if json {
-                out.json(&value)?;
-            } else {
-                out.print(&output::status(&status, &out.view(true)))?;
-            }
-            Ok(output::exit_code(&status))
-        }
-        Err(e) if e.kind() == Kind::NotRunning => {
-            let dead = Dead::look(&cli.socket)?;
-            if json {
-                out.json(&dead.json())?;
-            } else {
-                out.print(&format!("{}\n", dead.words()))?;
-            }
-            Ok(dead.exit_code())
-        }
-        Err(e) => Err(e),
+    let e = match connect(cli).and_then(|mut c| c.status()) {
+        Ok((value, status)) => return show(out, &value, &status, json),
+        Err(e) => e,
+    };
+    if e.kind() == Kind::NotRunning {
+        let dead = Dead::look(&cli.socket)?;
+        even_unread(match json {
+            true => out.json(&dead.json()),
+            false => out.print(&format!("{}\n", dead.words())),
+        })?;
+        return Ok(dead.exit_code());
     }
+    // A program gets an object in any case.
+    if let (true, Ok(dead)) = (json, Dead::look(&cli.socket)) {
+        even_unread(out.json(&dead.json()))?;
+    }
+    Err(e)
+}
+
+fn show(out: &Out, value: &Value, status: &Status, json: bool) -> Result<u8> {
+    even_unread(match json {
+        true => out.json(value),
+        false => out.print(&output::status(status, &out.view(true))),
+    })?;
+    Ok(output::exit_code(status))
 }
 
 /// What the pid file says of a daemon that nobody reaches.

@@ -1,9 +1,9 @@
 //! `why`: what is wrong, why, and what to do.
 
-use super::client::Result;
+use super::client::{Fail, Result};
 use super::commands::Cli;
 use super::connect;
-use super::output::{Out, View};
+use super::output::{Out, View, even_unread};
 use super::status::Dead;
 use super::text::{Colour, clean, paint, wrap};
 use crate::error::{Error, Kind};
@@ -13,18 +13,47 @@ use crate::wire::Request;
 
 /// Prints the report; gives the exit code.
 pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
-    let report = match connect(cli).and_then(|mut c| c.ask(Request::Why)) {
-        // That the daemon is dead is a verdict too, and the first one.
-        Err(e) if e.kind() == Kind::NotRunning => Report::of(Dead::look(&cli.socket)?.verdict()),
-        other => other?,
+    let (report, code) = match connect(cli).and_then(|mut c| c.ask::<Report>(Request::Why)) {
+        Ok(report) => {
+            let code = u8::from(!report.ok);
+            (report, code)
+        }
+        // That the daemon is dead, or does not answer, is a verdict too.
+        Err(e) if e.kind() == Kind::NotRunning => {
+            (Report::of(Dead::look(&cli.socket)?.verdict()), 1)
+        }
+        Err(e) => (Report::of(no_answer(&e)), e.kind().exit_code().max(1)),
     };
-    if json {
+    even_unread(if json {
         let value = serde_json::to_value(&report).map_err(|e| Error::new("write", "report", e))?;
-        out.json(&value)?;
+        out.json(&value)
     } else {
-        out.print(&words(&report, &out.view(false)))?;
+        out.print(&words(&report, &out.view(false)))
+    })?;
+    Ok(code)
+}
+
+/// What it means that a daemon which is there does not say what is wrong.
+fn no_answer(e: &Fail) -> Verdict {
+    let (code, summary, what_to_do) = match e.kind() {
+        Kind::Denied => (
+            "no-permission",
+            "this user may not ask clusmgr",
+            "ask as root, or as a member of the group of its socket",
+        ),
+        _ => (
+            "clusmgr-deaf",
+            "clusmgr does not answer",
+            "ask again with a longer --timeout; if that does not help, look at clusmgr's log",
+        ),
+    };
+    Verdict {
+        code: code.to_owned(),
+        severity: Severity::Err,
+        summary: summary.to_owned(),
+        evidence: vec![e.to_string()],
+        what_to_do: vec![what_to_do.to_owned()],
     }
-    Ok(u8::from(!report.ok))
 }
 
 /// The first verdict, and below it what else is wrong.

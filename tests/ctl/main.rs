@@ -10,7 +10,9 @@ use bed::{Bed, needs_root};
 use clusmgr::service::{Command, Hold};
 use clusmgr::wire::ServiceState;
 use serde_json::{Value, json};
-use std::os::unix::net::UnixListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
 use std::time::Duration;
 
 #[test]
@@ -217,3 +219,52 @@ fn configuration_and_key() {
     assert!(err.contains("/nowhere/corosync.conf"), "{err}");
 }
 
+#[test]
+fn that_nobody_reads_does_not_change_the_exit_code() {
+    let bed = Bed::new();
+    let unread = |bed: &Bed, args: &str| {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        drop(reader);
+        let mut command = bed.command(args);
+        command.stdout(OwnedFd::from(writer)).stderr(Stdio::null());
+        let run = command.status();
+        run.unwrap().code().unwrap()
+    };
+    assert_eq!(unread(&bed, "status"), 0);
+    bed.manager.quorum(false);
+    for (args, code) in [
+        ("status", 151),
+        ("status --json", 151),
+        ("status --wait=0.1", 151),
+        ("why", 1),
+        ("why --json", 1),
+        ("config check", 1),
+        ("events", 0),
+    ] {
+        assert_eq!(unread(&bed, args), code, "{args}");
+    }
+    let dead = Bed::dead();
+    assert_eq!(unread(&dead, "status"), 3);
+    assert_eq!(unread(&dead, "why"), 1);
+}
+
+#[test]
+fn a_program_gets_an_object_from_a_daemon_that_does_not_answer_too() {
+    let bed = Bed::dead();
+    // Connections are taken by the kernel, and by nobody else.
+    let _listener = UnixListener::bind(bed.socket()).unwrap();
+    let (code, out, _) = bed.run("why --json --timeout 0.2");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["ok"]), (1, &json!(false)));
+    assert_eq!(value["verdicts"][0]["code"], "clusmgr-deaf");
+    let (code, out, _) = bed.run("why --timeout 0.2");
+    assert_eq!(code, 1);
+    assert!(
+        out.starts_with("clusmgr-deaf: clusmgr does not answer\n"),
+        "{out}"
+    );
+    let (code, out, err) = bed.run("status --json --timeout 0.2");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["daemon"]["answers"]), (4, &json!(false)));
+    assert_eq!(err.lines().count(), 1, "{err}");
+}
