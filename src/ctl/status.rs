@@ -181,29 +181,34 @@ impl Dead {
 /// Waits until this node is a quorate member, by events: the gate for what sits on top.
 fn wait_quorate(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> {
     let deadline = Instant::now() + wait;
-    loop {
+    let mut told = loop {
         match until_quorate(cli, deadline) {
-            Ok(None) => break,
-            Ok(Some((value, status))) => {
-                if json {
-                    out.json(&value)?;
-                } else {
-                    out.print(&format!(
-                        "{}\n",
-                        output::headline(&status, &out.view(false))
-                    ))?;
-                }
-                return Ok(0);
-            }
+            Ok(told) => break Some(told),
             Err(e) if e.passes() => {
                 if !retry_before(Some(deadline)) {
-                    break;
+                    break None;
                 }
             }
             Err(e) => return Err(e),
         }
+    };
+    if told.is_none() {
+        // A last look: it may be one by now, and code and words come from the same look.
+        told = connect(cli).and_then(|mut c| c.status()).ok();
     }
-    let code = once(cli, out, json);
+    if let Some((value, status)) = told.as_ref().filter(|t| t.1.is_quorate_member()) {
+        even_unread(if json {
+            out.json(value)
+        } else {
+            let headline = output::headline(status, &out.view(false));
+            out.print(&format!("{headline}\n"))
+        })?;
+        return Ok(0);
+    }
+    let code = match told {
+        Some((value, status)) => show(out, &value, &status, json),
+        None => once(cli, out, json),
+    };
     let late = format!(
         "this node is no member of one after {} s",
         wait.as_secs_f64()
@@ -213,21 +218,32 @@ fn wait_quorate(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> 
     code
 }
 
-/// The status once the node is a quorate member; `None` if it is not before the deadline.
-fn until_quorate(cli: &Cli, deadline: Instant) -> Result<Option<(Value, Status)>> {
-    // Subscribed before asking: what happens after the answer is in the subscription.
-    let mut events = connect(cli)?;
-    events.subscribe(None)?;
+/// The status once the node is a quorate member, or as it is at the deadline.
+fn until_quorate(cli: &Cli, deadline: Instant) -> Result<(Value, Status)> {
     let mut asker = connect(cli)?;
+    let told = asker.status()?;
+    if told.1.is_quorate_member() || Instant::now() >= deadline {
+        return Ok(told);
+    }
+    let mut stream = connect(cli)?;
+    let mut events = match stream.subscribe(None) {
+        Ok(()) => Some(stream),
+        // Others have all the places: it asks now and then instead.
+        Err(e) if e.kind() == Kind::Busy => None,
+        Err(e) => return Err(e),
+    };
     loop {
-        let (value, status) = asker.status()?;
-        if status.is_quorate_member() {
-            return Ok(Some((value, status)));
+        // Asked once more after subscribing: what happens after the answer is in the subscription.
+        let told = asker.status()?;
+        if told.1.is_quorate_member() || Instant::now() >= deadline {
+            return Ok(told);
         }
+        let Some(events) = &mut events else {
+            retry_before(Some(deadline));
+            continue;
+        };
         let look = deadline.min(Instant::now() + SAFETY);
-        if events.news(Some(look))?.is_none() && look == deadline {
-            return Ok(None);
-        }
+        events.news(Some(look))?;
         // What has come meanwhile is in the next answer too.
         while events.waiting()? {}
     }

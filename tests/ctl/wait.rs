@@ -2,6 +2,8 @@
 
 use crate::bed::{Bed, Running};
 use clusmgr::wire::ServiceState;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 #[test]
@@ -40,6 +42,35 @@ fn wait_looks_now_and_then_even_if_no_event_comes() {
     *bed.manager.quorate.lock() = Some(true);
     waiting.expect("and quorate");
     assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
+}
+
+/// Subscriptions for as long as this lives.
+fn subscribers(bed: &Bed, n: usize) -> Vec<UnixStream> {
+    let all = (0..n).map(|_| {
+        let mut stream = UnixStream::connect(bed.socket()).unwrap();
+        stream.write_all(b"{\"req\":\"subscribe\"}\n").unwrap();
+        stream.read_exact(&mut [0; 8]).unwrap();
+        stream
+    });
+    all.collect()
+}
+
+#[test]
+fn wait_needs_no_subscription_of_which_there_are_few() {
+    let bed = Bed::new();
+    let all = subscribers(&bed, 32);
+    let (code, out, err) = bed.run("status --wait=20");
+    assert_eq!((code, err.as_str()), (0, ""), "a member already: {out}");
+    *bed.manager.quorate.lock() = Some(false);
+    let (code, out, err) = bed.run("status --wait=0.5");
+    assert_eq!(code, 151, "{out}");
+    assert!(err.contains("after 0.5 s"), "{err}");
+    let mut waiting = Running::new(bed.command("status --wait=60"));
+    bed.connected(33);
+    *bed.manager.quorate.lock() = Some(true);
+    waiting.expect("and quorate");
+    assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
+    drop(all);
 }
 
 #[test]
