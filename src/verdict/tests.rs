@@ -89,6 +89,10 @@ fn root_causes_come_before_their_symptoms() {
             &["bad-config", "drift"],
         ),
         (
+            base().degraded("reload-stuck").degraded("bad-config"),
+            &["bad-config", "reload-stuck"],
+        ),
+        (
             base().died("exit 9 (x)", 3).degraded("shm-full"),
             &["shm-full", "crash-loop"],
         ),
