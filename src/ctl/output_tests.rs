@@ -274,6 +274,18 @@ fn sixteen_nodes_are_a_table_and_their_odd_links_a_few_lines() {
 }
 
 #[test]
+fn a_corosync_that_runs_while_it_is_held_is_in_the_first_sentence() {
+    let mut s = running();
+    (s.mode, s.mode_reason) = (Mode::Standalone, Some(Reason::Held));
+    s.cluster = None;
+    let first =
+        "n1 is in STANDALONE mode: an operator stopped corosync, and yet one runs (pid 123).";
+    assert_eq!(headline(&s, &view(false)), first);
+    s.service.state = ServiceState::Stopping;
+    assert!(!headline(&s, &view(false)).contains("and yet"));
+}
+
+#[test]
 fn a_corosync_that_says_nothing_of_the_cluster_is_not_called_a_member() {
     let mut s = healthy(3, 2);
     s.cluster = None;

@@ -55,6 +55,10 @@ fn of_the_mode(word: &str) -> Option<&'static [&'static str]> {
             "write corosync.conf and, unless crypto is none, the authkey; corosync is then started",
         ],
         "held" => &["clusmgrctl start ends the hold"],
+        "held-and-runs" => &[
+            "clusmgrctl start ends the hold, and clusmgr takes that corosync over",
+            "else clusmgrctl stop ends it; disable what starts it",
+        ],
         "no-binary" => {
             &["install corosync, or name the program with clusmgr's flag --corosync-bin"]
         }

@@ -1,6 +1,6 @@
 //! Whether corosync runs, and what keeps it from running.
 
-use super::{Findings, Verdict};
+use super::{Findings, Verdict, lines, remedy};
 use crate::event::Severity;
 use crate::types::span;
 use crate::wire::{LastExit, Mode, Reason, ServiceState};
@@ -37,7 +37,11 @@ impl Findings<'_> {
                     false => "until clusmgrctl start, across reboots too",
                 };
                 let summary = format!("an operator stopped corosync, {until}");
-                Verdict::new("held", Severity::Notice, summary).because(detail())
+                match self.status.runs_while_held() {
+                    true => self.runs_while_held(&summary),
+                    false => Verdict::new("held", Severity::Notice, summary),
+                }
+                .because(detail())
             }
             Reason::NoBinary => {
                 let summary = "the corosync program is missing or cannot be executed";
@@ -67,6 +71,21 @@ impl Findings<'_> {
             }
         };
         self.add(verdict);
+    }
+
+    /// Held, and somebody else has started a corosync: nobody restarts it, and it may be what the
+    /// operator wanted gone.
+    fn runs_while_held(&self, summary: &str) -> Verdict {
+        let service = &self.status.service;
+        let pid = service.pid.map_or(0, |p| p.0);
+        let summary = format!("{summary}; and yet one runs (pid {pid})");
+        let mut verdict = Verdict::new("held", Severity::Warning, summary).because([format!(
+            "somebody else started it, {}; clusmgr leaves it alone: neither its hang nor its death \
+             leads to anything",
+            self.ago(service.since)
+        )]);
+        verdict.what_to_do = lines(remedy("held-and-runs"));
+        verdict
     }
 
     /// In CLUSTER mode: what the last death says, while it is news.

@@ -1,6 +1,6 @@
 //! The cluster as this node sees it.
 
-use super::{Mode, ServiceState, Status};
+use super::{Mode, Reason, ServiceState, Status};
 use crate::types::{ConfigVersion, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -153,5 +153,13 @@ impl Status {
             && self.service.state == ServiceState::Running
             && self.cluster.as_ref().is_some_and(|c| c.quorate)
             && !self.degraded.iter().any(|d| d.reason == "not-answering")
+    }
+
+    /// Whether an operator holds corosync stopped and somebody else has started one all the same.
+    #[must_use]
+    pub fn runs_while_held(&self) -> bool {
+        self.mode_reason == Some(Reason::Held)
+            && self.service.state == ServiceState::Running
+            && self.service.pid.is_some()
     }
 }

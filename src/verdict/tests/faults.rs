@@ -1,7 +1,7 @@
 //! The table of injected faults, healthy among them.
 
 use super::{base, edit, exit, link};
-use crate::types::ConfigVersion;
+use crate::types::{ConfigVersion, Pid};
 use crate::verdict::{REASONS, code_of};
 use crate::wire::sample::healthy;
 use crate::wire::{MemberState, Mode, Reason, ServiceState, Status};
@@ -26,6 +26,19 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
             "held",
             base().standalone(Reason::Held),
             &["across reboots too", "clusmgrctl start"],
+        ),
+        (
+            "held",
+            edit(base().standalone(Reason::Held), |s| {
+                s.service.state = ServiceState::Running;
+                s.service.pid = Some(Pid(4711));
+                s.service.adopted = true;
+            }),
+            &[
+                "across reboots too; and yet one runs (pid 4711)",
+                "somebody else started it",
+                "clusmgrctl stop ends it",
+            ],
         ),
         (
             "no-binary",
