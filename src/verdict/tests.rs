@@ -179,6 +179,29 @@ fn an_old_death_is_no_news() {
     assert_eq!(judged(&later).first(), "not-quorate");
 }
 
+/// Its link outlives it for a moment, which is no sign of a corosync that hangs.
+#[test]
+fn a_node_that_has_just_left_is_away_and_not_one_that_is_heard_and_does_not_join() {
+    let left = |ago: Option<u64>| {
+        edit(base().without(3, MemberState::Left), |s| {
+            link(s, 0).connected = true;
+            let members = &mut s.cluster.as_mut().unwrap().members;
+            members[2].left_at = ago.map(|ms| WallMs(NOW - ms));
+        })
+    };
+    let report = judged(&left(Some(2_000)));
+    assert_eq!(report.first(), "node-missing");
+    assert_eq!(report.verdicts.len(), 1, "{report:#?}");
+    assert!(said(&report).contains("n3 left the cluster; 1 of its 2 links connected"));
+    for ago in [Some(10_000), None] {
+        assert_eq!(judged(&left(ago)).first(), "connected-but-no-member");
+    }
+    let leaving = edit(base().without(3, MemberState::Leaving), |s| {
+        link(s, 0).connected = true;
+    });
+    assert_eq!(judged(&leaving).first(), "node-missing");
+}
+
 #[test]
 fn of_many_nodes_only_some_are_named() {
     let mut status = healthy(16, 2);

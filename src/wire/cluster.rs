@@ -1,7 +1,7 @@
 //! The cluster as this node sees it.
 
 use super::{Mode, Reason, ServiceState, Status};
-use crate::types::{ConfigVersion, NodeId};
+use crate::types::{ConfigVersion, NodeId, WallMs};
 use serde::{Deserialize, Serialize};
 
 /// The cluster, as the running corosync of this node tells it.
@@ -43,6 +43,9 @@ pub struct MemberStatus {
     pub local: bool,
     /// The configuration version that it runs with, as it told the ring; null while unknown.
     pub config_version: Option<ConfigVersion>,
+    /// When it left; null where that was not seen.
+    #[serde(default)]
+    pub left_at: Option<WallMs>,
 }
 
 /// What a node of the cluster is to this one.

@@ -17,6 +17,7 @@ pub(crate) fn healthy(nodes: u32, links: u8) -> Status {
         state: MemberState::Member,
         local: id == 1,
         config_version: Some(ConfigVersion(7)),
+        left_at: None,
     });
     let link = |id: u32, link: u8| LinkStatus {
         nodeid: NodeId(id),

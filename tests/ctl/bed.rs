@@ -73,6 +73,7 @@ fn cluster(quorate: bool) -> ClusterStatus {
         },
         local: id == 1,
         config_version: Some(ConfigVersion(3)),
+        left_at: None,
     };
     ClusterStatus {
         name: "made".to_owned(),
