@@ -95,7 +95,12 @@ impl Remains {
         };
         // As far as that can be told: who cannot be looked at counts as living. What we ourselves still
         // have mapped of a dead one is not looked at any more.
-        let lives = |pid| !matches!(proc.read_stat(pid), Ok(None));
+        // A zombie has let go of all it had; its number is its own for as long as it is one.
+        let lives = |pid| match proc.read_stat(pid) {
+            Ok(Some(stat)) => !matches!(stat.state, 'Z' | 'X'),
+            Ok(None) => false,
+            Err(_) => true,
+        };
         let found: Vec<(PathBuf, Name)> = entries
             .flatten()
             .filter_map(|e| Some((e.path(), Name::parse(e.file_name().to_str()?)?)))
@@ -196,16 +201,20 @@ mod tests {
         }
     }
 
+    fn process(dir: &Path, pid: i32, state: char) {
+        let of = dir.join(format!("proc/{pid}"));
+        fs::create_dir_all(&of).unwrap();
+        let zeros = " 0".repeat(18);
+        fs::write(of.join("stat"), format!("{pid} (x) {state}{zeros} 9\n")).unwrap();
+    }
+
     /// A made /dev/shm, and a made proc in which 1 and 70 live.
     fn bed() -> (tempfile::TempDir, Remains, Proc) {
         let dir = tempfile::tempdir().unwrap();
         let shm = dir.path().join("shm");
         fs::create_dir(&shm).unwrap();
         for pid in [1, 70] {
-            let of = dir.path().join(format!("proc/{pid}"));
-            fs::create_dir_all(&of).unwrap();
-            let zeros = " 0".repeat(18);
-            fs::write(of.join("stat"), format!("{pid} (x) S{zeros} 9\n")).unwrap();
+            process(dir.path(), pid, 'S');
         }
         let proc = Proc::at(dir.path().join("proc"));
         (dir, Remains::new(&shm), proc)
@@ -267,6 +276,19 @@ mod tests {
         assert_eq!(it.remove(&proc), 1);
         assert_eq!(names(&it), Vec::<String>::new());
         assert!(it.dead.is_empty(), "the number is free again");
+    }
+
+    /// An adopted one is somebody else's child, who may take his time to reap it.
+    #[test]
+    fn a_zombie_is_dead() {
+        let (dir, mut it, proc) = bed();
+        process(dir.path(), 64, 'Z');
+        process(dir.path(), 71, 'Z');
+        file(&it, "qb-corosync-64-blackbox-data");
+        connection(&it, "qb-64-71-31-aaaaaa");
+        it.died(Pid(64));
+        assert_eq!(it.remove(&proc), 2);
+        assert_eq!(names(&it), Vec::<String>::new());
     }
 
     #[test]
