@@ -3,7 +3,7 @@
 use super::{Findings, Verdict, lines, remedy};
 use crate::event::Severity;
 use crate::types::{NodeId, WallMs};
-use crate::wire::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
+use crate::wire::{ClusterStatus, DegradedItem, LinkStatus, MemberState, MemberStatus};
 
 /// For so long, in milliseconds, a link may look alive after its node has left: knet's ping time-out is
 /// half of the token time-out, and one ping's interval comes on top.
@@ -210,7 +210,14 @@ impl Findings<'_> {
             return;
         };
         let older = |own: Option<_>| own.is_some_and(|own| own < version);
-        if !older(running) && !older(file) {
+        // In a reload of the whole cluster one node is always first: what runs counts once the daemon
+        // has seen it last. What clusmgr holds is not what the next start uses if there is drift.
+        let told = |d: &DegradedItem| d.reason == "config-version-behind";
+        let behind = match older(running) {
+            true => self.status.degraded.iter().any(told),
+            false => older(file) && !self.status.config.drift,
+        };
+        if !behind {
             return;
         }
         let mut verdict = Verdict::new(

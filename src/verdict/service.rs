@@ -7,8 +7,6 @@ use crate::wire::{LastExit, Mode, Reason, ServiceState};
 
 /// A death counts as news for so long, in milliseconds, once corosync runs again.
 const NEWS: u64 = 60_000;
-/// A run shorter than this died young: the default of `--stable-after`, in milliseconds.
-const YOUNG: u64 = 10_000;
 /// How many of a dead run's last lines are evidence.
 const LAST_LINES: usize = 5;
 
@@ -97,12 +95,11 @@ impl Findings<'_> {
         let recent = self.now.0.saturating_sub(exit.at.0) < NEWS;
         let settled = self.running() && self.status.is_quorate_member();
         let away = matches!(service.state, ServiceState::Backoff | ServiceState::Failed);
-        // A run that was stable is no part of a loop, whatever happened days ago.
-        let again = service.restarts >= 1 && exit.ran_ms < YOUNG;
+        let again = service.deaths >= 2;
         if exit.hung && (away || recent && !settled) {
             self.hung();
         }
-        if again && (away || recent && service.restarts >= 2) {
+        if again && (away || recent) {
             let verdict = Verdict::new(
                 "crash-loop",
                 Severity::Err,
@@ -113,8 +110,8 @@ impl Findings<'_> {
                 ),
             )
             .because([format!(
-                "clusmgr started it again {} times",
-                service.restarts
+                "it died {} times in a row, each time soon after its start",
+                service.deaths
             )])
             .because(self.end_of_run())
             .because(self.next_try());

@@ -156,10 +156,10 @@ fn root_causes_come_before_their_symptoms() {
 
 #[test]
 fn an_old_death_is_no_news() {
-    let healed = |restarts, ago, hung| {
+    let healed = |deaths, ago, hung| {
         edit(base(), |s| {
             s.service.last_exit = base().died("x", 0).service.last_exit;
-            s.service.restarts = restarts;
+            (s.service.restarts, s.service.deaths) = (9, deaths);
             exit(s).at = WallMs(NOW - ago);
             exit(s).hung = hung;
         })
@@ -170,8 +170,8 @@ fn an_old_death_is_no_news() {
     );
     assert!(judged(&healed(9, 90_000, false)).ok);
     assert_eq!(judged(&healed(2, 5_000, false)).first(), "crash-loop");
-    let stable = edit(base().died("x", 9), |s| exit(s).ran_ms = 300_000_000);
-    assert_eq!(judged(&stable).first(), "died", "once, after days");
+    let once = edit(base().died("x", 9), |s| s.service.deaths = 1);
+    assert_eq!(judged(&once).first(), "died", "the others were long ago");
     // Days later the others die.
     let later = healed(1, 300_000_000, true)
         .without(2, MemberState::Left)
@@ -200,6 +200,27 @@ fn a_node_that_has_just_left_is_away_and_not_one_that_is_heard_and_does_not_join
         link(s, 0).connected = true;
     });
     assert_eq!(judged(&leaving).first(), "node-missing");
+}
+
+/// While a whole cluster reloads, one node is always first.
+#[test]
+fn a_newer_version_of_a_peer_counts_once_it_lasts() {
+    let newer = |file| {
+        edit(base(), |s| {
+            s.cluster.as_mut().unwrap().members[2].config_version = Some(ConfigVersion(8));
+            s.config.version = Some(ConfigVersion(file));
+        })
+    };
+    assert!(judged(&newer(7)).ok && judged(&newer(8)).ok);
+    let lasts = newer(7).degraded("config-version-behind");
+    assert_eq!(judged(&lasts).first(), "config-version-behind");
+    // It runs with the new one, and its file would bring the old one back.
+    let own = |s: &mut Status| s.cluster.as_mut().unwrap().config_version = Some(ConfigVersion(8));
+    assert_eq!(
+        judged(&edit(newer(7), own)).first(),
+        "config-version-behind"
+    );
+    assert!(judged(&edit(newer(8), own)).ok);
 }
 
 #[test]

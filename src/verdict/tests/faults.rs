@@ -64,7 +64,7 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
         (
             "crash-loop",
             base().died("exit 15 (fatal error of knet or totem)", 3),
-            &["exit 15", "3 times", "| line 3"],
+            &["exit 15", "4 times in a row", "| line 3"],
         ),
         (
             "crash-loop",
@@ -98,7 +98,7 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
         ),
         (
             "config-version-behind",
-            edit(base(), |s| {
+            edit(base().degraded("config-version-behind"), |s| {
                 s.cluster.as_mut().unwrap().members[2].config_version = Some(ConfigVersion(9));
             }),
             &[
