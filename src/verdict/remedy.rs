@@ -22,7 +22,6 @@ pub const REASONS: &[&str] = &[
     "not-delivering",
     "not-ready",
     "output",
-    "pid-file-held",
     "reload-stuck",
     "restart-needed",
     "run-dir",
@@ -30,7 +29,6 @@ pub const REASONS: &[&str] = &[
     "sched-pause",
     "shm-full",
     "state-dir-full",
-    "two-corosyncs",
 ];
 
 /// The steps that help against a degraded reason or a verdict, the likeliest first.
@@ -99,7 +97,8 @@ fn of_corosync(word: &str) -> Option<&'static [&'static str]> {
             "if the links are fine and it lasts, clusmgrctl restart, one node at a time",
         ],
         "two-corosyncs" => &[
-            "end the one that clusmgr does not watch, and disable what starts it (systemctl disable corosync)",
+            "end the one that clusmgr does not watch, and disable what starts it (systemctl disable \
+             corosync), or give its container a network of its own",
         ],
         "pid-file-held" => &[
             "end the process that holds corosync's pid file, or name the right files by \

@@ -10,6 +10,8 @@ const NEWS: u64 = 60_000;
 /// How many of a dead run's last lines are evidence.
 const LAST_LINES: usize = 5;
 
+const TWO: &str = "another corosync runs already, and clusmgr cannot take it over";
+
 impl Findings<'_> {
     pub(super) fn service(&mut self) {
         match (self.status.mode, self.status.mode_reason) {
@@ -171,12 +173,12 @@ impl Findings<'_> {
         if self.running() || self.held() {
             return;
         }
-        let stranger = exit.cause.contains("it is not a corosync of this node");
+        // Another program; a corosync that sees other files has a comma there.
+        let stranger = exit.cause.contains("it is not a corosync of this node:");
+        let rival = exit.cause.contains("serves in this network already");
         let (code, summary) = match exit.code {
-            Some(18) if !stranger => (
-                "two-corosyncs",
-                "another corosync runs already, and clusmgr cannot take it over",
-            ),
+            Some(18) if !stranger => ("two-corosyncs", TWO),
+            Some(20) if rival => ("two-corosyncs", TWO),
             Some(17 | 18) => (
                 "pid-file-held",
                 "corosync's pid file is held by another process",

@@ -223,6 +223,18 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
             &["pid 5 holds"],
         ),
         (
+            "two-corosyncs",
+            edit(
+                base().died(
+                    "exit 20 (x): pid 5 serves in this network already; it is not a corosync of \
+                     this node, as it sees other files: end it",
+                    0,
+                ),
+                |s| exit(s).code = Some(20),
+            ),
+            &["pid 5 serves", "a network of its own"],
+        ),
+        (
             "pid-file-held",
             edit(
                 base().died(
