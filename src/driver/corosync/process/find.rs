@@ -94,7 +94,8 @@ impl Process {
         let pid = all.find(|pid| {
             let lives = |s: &Stat| !matches!(s.state, 'Z' | 'X') && s.ppid != host::own_pid().0;
             let stat = proc.read_stat(*pid).ok().flatten();
-            stat.as_ref().is_some_and(lives) && !proc.same_namespaces(*pid)
+            let serves = proc.words(*pid).is_ok_and(|words| runs(&words));
+            stat.as_ref().is_some_and(lives) && serves && !proc.same_namespaces(*pid)
         })?;
         Some(format!(
             "pid {pid} serves in this network already; it is not a corosync of this node, as it sees \
