@@ -366,6 +366,14 @@ impl Hub {
         self.ring.lock().lines.front().map(|l| l.0)
     }
 
+    /// Those after event `after` that are still in memory.
+    #[must_use]
+    pub fn held(&self, after: u64) -> Vec<(u64, Arc<str>)> {
+        let ring = self.ring.lock();
+        let newer = ring.lines.iter().filter(|(seq, _)| *seq > after);
+        newer.cloned().collect()
+    }
+
     /// The number of the newest event.
     #[must_use]
     pub fn latest(&self) -> u64 {

@@ -57,7 +57,9 @@ pub enum Verdict {
 pub struct Record {
     /// Deaths of unstable runs inside the window.
     deaths: VecDeque<Mono>,
-    /// Unstable deaths in a row: the exponent of the back-off.
+    /// Unstable deaths in a row.
+    in_a_row: u32,
+    /// Those since STANDALONE: the exponent of the back-off.
     streak: u32,
     /// Retries out of STANDALONE in a row: the exponent of that wait.
     retries: u32,
@@ -77,6 +79,7 @@ impl Record {
 
     /// An attempt to start has failed before there was a run, or a run was unstable.
     pub fn failed(&mut self, policy: &Policy, now: Mono) -> Verdict {
+        self.in_a_row = self.in_a_row.saturating_add(1);
         self.deaths.push_back(now);
         while self
             .deaths
@@ -92,6 +95,12 @@ impl Record {
         let backoff = doubled(BACKOFF_FIRST, self.streak, BACKOFF_MAX);
         self.streak = self.streak.saturating_add(1);
         Verdict::Again(backoff.max(policy.restart_delay))
+    }
+
+    /// How often in a row a run was unstable, or did not come about, also with STANDALONE in between.
+    #[must_use]
+    pub fn in_a_row(&self) -> u32 {
+        self.in_a_row
     }
 
     /// STANDALONE begins; gives the time to the next retry.
@@ -176,6 +185,23 @@ mod tests {
             "a stable run clears all"
         );
         assert!(matches!(r.died(&policy, secs(0), now), Verdict::Again(_)));
+    }
+
+    #[test]
+    fn only_a_stable_run_or_an_operator_ends_the_count_in_a_row() {
+        let policy = Policy::default();
+        let mut r = Record::default();
+        let mut now = Mono(0);
+        for n in 1..=6 {
+            r.died(&policy, secs(1), now);
+            assert_eq!(r.in_a_row(), n, "the fifth leads to STANDALONE");
+            now = now.plus(secs(5));
+        }
+        r.died(&policy, secs(10), now);
+        assert_eq!(r.in_a_row(), 0);
+        r.died(&policy, secs(1), now);
+        r.forgive();
+        assert_eq!(r.in_a_row(), 0);
     }
 
     #[test]

@@ -68,8 +68,6 @@ const DOWN: &[&str] = &[
 /// While it runs: what disturbs corosync itself, then what it sees of the cluster, then what will hurt
 /// at the next start. A full disk or an old version does not hurt a corosync that runs.
 const UP: &[&str] = &[
-    "two-corosyncs",
-    "pid-file-held",
     "hung",
     "crash-loop",
     "no-libraries",
@@ -87,8 +85,8 @@ const UP: &[&str] = &[
     "not-delivering",
     "no-link",
     "node-missing",
-    "reload-stuck",
     "bad-config",
+    "reload-stuck",
     "running-differs",
     "restart-needed",
     "config-version-behind",
@@ -236,8 +234,7 @@ impl Findings<'_> {
                 None => {
                     let severity = match code {
                         "isolated" => Severity::Crit,
-                        "two-corosyncs" | "pid-file-held" | "no-libraries" | "no-answer"
-                        | "no-access" => Severity::Err,
+                        "no-libraries" | "no-answer" | "no-access" => Severity::Err,
                         _ => Severity::Warning,
                     };
                     let mut verdict = Verdict::new(code, severity, item.detail.clone());

@@ -250,6 +250,10 @@ pub struct ServiceStatus {
     pub since: WallMs,
     /// How often this daemon started it again after a death.
     pub restarts: u64,
+    /// How often in a row it died soon after its start; a run that lasted, a change, or an operator's
+    /// start makes it 0.
+    #[serde(default)]
+    pub deaths: u32,
     /// How the last run ended; null if none has.
     pub last_exit: Option<LastExit>,
     /// Milliseconds to the next try; null where none is set.

@@ -2,7 +2,7 @@
 
 use super::client::Result;
 use super::commands::Cli;
-use super::output::Out;
+use super::output::{Out, even_unread};
 use super::text::{clean, wrap};
 use super::{connect, label};
 use crate::driver::corosync::finding::has_errors;
@@ -35,15 +35,15 @@ pub(super) fn run(cli: &Cli, out: &Out, path: Option<&Path>, json: bool) -> Resu
             other => other?,
         },
     };
-    if json {
+    even_unread(if json {
         let value = serde_json::to_value(&report).map_err(|e| Error::new("write", "report", e))?;
-        out.json(&value)?;
+        out.json(&value)
     } else {
         if let Some(node) = &cli.node {
             report.path = format!("{}:{}", label(node), report.path);
         }
-        out.print(&words(&report, out.view(false).width))?;
-    }
+        out.print(&words(&report, out.view(false).width))
+    })?;
     Ok(u8::from(!report.ok))
 }
 

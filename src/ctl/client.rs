@@ -56,6 +56,20 @@ impl Fail {
     }
 }
 
+impl Fail {
+    /// As the daemon would say it on the wire.
+    #[must_use]
+    pub fn wire(&self) -> WireError {
+        match self {
+            Fail::Told(e) => e.clone(),
+            other => WireError {
+                code: other.kind().wire_code().to_owned(),
+                message: other.to_string(),
+            },
+        }
+    }
+}
+
 impl From<Error> for Fail {
     fn from(e: Error) -> Fail {
         Fail::Error(e)

@@ -1,7 +1,7 @@
 //! The cluster and its links in words, for `status`.
 
 use super::output::View;
-use super::text::{Colour, clean, paint};
+use super::text::{Colour, cell, clean, columns, cut, paint};
 use crate::types::NodeId;
 use crate::wire::{ClusterStatus, LinkStatus, MemberState, Status};
 
@@ -61,7 +61,7 @@ pub(super) fn members(cluster: &ClusterStatus, view: &View) -> Vec<String> {
     let width = cluster
         .members
         .iter()
-        .map(|m| m.label().chars().count())
+        .map(|m| columns(&clean(&m.label())))
         .max()
         .unwrap_or(0)
         .clamp(4, NAME);
@@ -75,8 +75,8 @@ pub(super) fn members(cluster: &ClusterStatus, view: &View) -> Vec<String> {
             .config_version
             .map_or_else(|| "-".to_owned(), |v| v.to_string());
         let line = format!(
-            "{:<width$}  {:>6}  {:<7}  {:>5}  {version:>14}{}",
-            cut(&clean(&m.label()), width),
+            "{}  {:>6}  {:<7}  {:>5}  {version:>14}{}",
+            cell(&clean(&m.label()), width),
             m.nodeid,
             m.state.as_str(),
             m.votes,
@@ -87,16 +87,6 @@ pub(super) fn members(cluster: &ClusterStatus, view: &View) -> Vec<String> {
         lines.push(paint(&line, Colour::Yellow, odd && view.colour));
     }
     lines
-}
-
-/// At most so many characters, the last an ellipsis if there were more.
-pub(super) fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut text: String = text.chars().take(width.saturating_sub(1)).collect();
-    text.push('…');
-    text
 }
 
 /// All in one line where all is well; else the odd ones one by one.

@@ -54,36 +54,42 @@ pub(super) fn run(
 }
 
 /// Prints all events after a number; gives the last one's.
-fn after(client: &mut Client, out: &Out, head: &str, mut seen: u64, json: bool) -> Result<u64> {
+fn after(client: &mut Client, out: &Out, head: &str, since: u64, json: bool) -> Result<u64> {
     let mut head = head;
+    let mut seen = since;
     loop {
         let page = page(client, seen)?;
         out.print(std::mem::take(&mut head))?;
-        if page.gone {
-            // Where the journal has none at all, it goes on with what is to come.
-            let next = match page.first {
-                0 => page.last.saturating_add(1),
-                first => first,
-            };
-            gone(out, seen.saturating_add(1), next, json)?;
-            seen = seen.max(next.saturating_sub(1));
-        } else if seen > page.last {
+        let before = seen;
+        for event in &page.events {
+            show(out, &mut seen, event, json)?;
+        }
+        if seen > before {
+            continue;
+        }
+        if page.last > seen {
+            // None of them is left: it goes on with what is to come.
+            gone(out, seen + 1, page.last.saturating_add(1), json)?;
+            seen = page.last;
+        } else if since > page.last {
             complain(&format!(
-                "read events: number {seen} was not used yet, the newest is {}",
+                "read events: number {since} was not used yet, the newest is {}",
                 page.last
             ));
         }
-        // The newest number where the journal is empty, and not less: the daemon would otherwise
-        // say at once that they are gone.
-        let newest = page.events.iter().filter_map(number).max();
-        for event in &page.events {
-            out.print(&line(event, json))?;
-        }
-        match newest {
-            Some(n) if n > seen => seen = n,
-            _ => return Ok(seen),
-        }
+        return Ok(seen);
     }
+}
+
+/// Prints an event, and before it which are lost between it and the last one.
+fn show(out: &Out, seen: &mut u64, event: &Value, json: bool) -> Result<()> {
+    let seq = number(event).unwrap_or(*seen);
+    if seq > seen.saturating_add(1) {
+        gone(out, *seen + 1, seq, json)?;
+    }
+    out.print(&line(event, json))?;
+    *seen = seq.max(*seen);
+    Ok(())
 }
 
 /// Prints the last few events; gives the last one's number.
@@ -113,8 +119,14 @@ fn last(client: &mut Client, out: &Out, head: &str, json: bool) -> Result<u64> {
         };
         if events.len() >= LAST || from <= first {
             out.print(head)?;
+            // What was before the first of them was not asked for.
+            let first = events.first().and_then(number);
+            let mut shown = first.map_or(seen, |n| n.saturating_sub(1));
             for event in &events {
-                out.print(&line(event, json))?;
+                show(out, &mut shown, event, json)?;
+            }
+            if newest > shown {
+                gone(out, shown + 1, newest.saturating_add(1), json)?;
             }
             return Ok(seen.max(newest));
         }

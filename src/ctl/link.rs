@@ -1,10 +1,9 @@
 //! `link list`: every link to every other node.
 
 use super::client::Result;
-use super::cluster::cut;
 use super::commands::Cli;
 use super::output::{Out, View};
-use super::text::{Colour, clean, paint, wrap};
+use super::text::{Colour, cell, clean, columns, paint, wrap};
 use super::{connect, heading};
 use crate::wire::{LinkStatus, STATUS_SCHEMA, ServiceState, Status};
 use serde_json::json;
@@ -30,7 +29,7 @@ fn words(status: &Status, view: &View) -> String {
     if links.is_empty() {
         return wrap(&none(status), view.width).join("\n") + "\n";
     }
-    let width = |l: &LinkStatus| l.node_label().chars().count();
+    let width = |l: &LinkStatus| columns(&clean(&l.node_label()));
     let name = links.iter().map(width).max().unwrap_or(0).clamp(4, NAME);
     let mut text = format!(
         "{:<name$}  {:>6}  {:>4}  {:<9}  {:>5}  {:>8}  {:>5}\n",
@@ -38,8 +37,8 @@ fn words(status: &Status, view: &View) -> String {
     );
     for l in links {
         let line = format!(
-            "{:<name$}  {:>6}  {:>4}  {:<9}  {:>5}  {:>8}  {:>5}{}",
-            cut(&clean(&l.node_label()), name),
+            "{}  {:>6}  {:>4}  {:<9}  {:>5}  {:>8}  {:>5}{}",
+            cell(&clean(&l.node_label()), name),
             l.nodeid,
             l.link,
             state(l),

@@ -91,6 +91,17 @@ impl Out {
     }
 }
 
+/// For words after which only the exit code is left: that nobody reads them does not change it.
+///
+/// # Errors
+/// As [`Out::print`], but for [`Fail::Pipe`].
+pub fn even_unread(written: Result<()>) -> Result<()> {
+    match written {
+        Err(Fail::Pipe) => Ok(()),
+        other => other,
+    }
+}
+
 /// The exit code of `status`.
 #[must_use]
 pub fn exit_code(status: &Status) -> u8 {
@@ -116,7 +127,11 @@ fn sentence(status: &Status, view: &View) -> String {
         .map_or_else(String::new, |p| format!(" (pid {p})"));
     if status.mode == Mode::Standalone {
         let why = status.mode_reason.map_or("no reason is given", why);
-        return format!("{name} is in STANDALONE mode: {why}.");
+        let stranger = match status.runs_while_held() {
+            true => format!(", and yet one runs{pid}"),
+            false => String::new(),
+        };
+        return format!("{name} is in STANDALONE mode: {why}{stranger}.");
     }
     let does = match service.state {
         ServiceState::Running => format!("corosync runs{pid} since {since}"),

@@ -274,6 +274,33 @@ fn sixteen_nodes_are_a_table_and_their_odd_links_a_few_lines() {
 }
 
 #[test]
+fn a_table_of_wide_letters_is_no_wider_than_the_screen() {
+    let mut s = healthy(3, 2);
+    s.cluster.as_mut().unwrap().members[1].name = "节".repeat(20);
+    let text = status(&s, &view(true));
+    for line in text.lines() {
+        assert!(text::columns(line) <= 80, "{line}");
+    }
+    let column = |name: &str| {
+        let line = text.lines().find(|l| l.starts_with(name)).unwrap();
+        text::columns(line.split("member ").next().unwrap())
+    };
+    assert_eq!(column("    n1"), column("    节节"), "{text}");
+}
+
+#[test]
+fn a_corosync_that_runs_while_it_is_held_is_in_the_first_sentence() {
+    let mut s = running();
+    (s.mode, s.mode_reason) = (Mode::Standalone, Some(Reason::Held));
+    s.cluster = None;
+    let first =
+        "n1 is in STANDALONE mode: an operator stopped corosync, and yet one runs (pid 123).";
+    assert_eq!(headline(&s, &view(false)), first);
+    s.service.state = ServiceState::Stopping;
+    assert!(!headline(&s, &view(false)).contains("and yet"));
+}
+
+#[test]
 fn a_corosync_that_says_nothing_of_the_cluster_is_not_called_a_member() {
     let mut s = healthy(3, 2);
     s.cluster = None;

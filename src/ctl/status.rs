@@ -2,7 +2,7 @@
 
 use super::client::{Fail, Result};
 use super::commands::Cli;
-use super::output::{self, Out};
+use super::output::{self, Out, even_unread};
 use super::{complain, connect, flag, label, retry_before, said, watch};
 use crate::error::{Error, Kind};
 use crate::event::Severity;
@@ -64,27 +64,48 @@ pub(super) fn shown(cli: &Cli, status: &Status) -> Status {
 }
 
 fn once(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
-    match connect(cli).and_then(|mut c| c.status()) {
-        Ok((value, status)) => {
-            if json {
-                out.json(&value)?;
-            } else {
-                out.print(&output::status(&shown(cli, &status), &out.view(true)))?;
-            }
-            Ok(output::exit_code(&status))
+    let e = match connect(cli).and_then(|mut c| c.status()) {
+        Ok((value, status)) => return show(cli, out, &value, &status, json),
+        Err(e) => e,
+    };
+    // Of another node there is no pid file here.
+    if let Some(node) = &cli.node {
+        if json {
+            even_unread(out.json(&silent(node, &e)))?;
         }
-        // Of another node there is no pid file here.
-        Err(e) if e.kind() == Kind::NotRunning && cli.node.is_none() => {
-            let dead = Dead::look(&cli.socket)?;
-            if json {
-                out.json(&dead.json())?;
-            } else {
-                out.print(&format!("{}\n", dead.words()))?;
-            }
-            Ok(dead.exit_code())
-        }
-        Err(e) => Err(e),
+        return Err(e);
     }
+    if e.kind() == Kind::NotRunning {
+        let dead = Dead::look(&cli.socket)?;
+        even_unread(match json {
+            true => out.json(&dead.json()),
+            false => out.print(&format!("{}\n", dead.words())),
+        })?;
+        return Ok(dead.exit_code());
+    }
+    // A program gets an object in any case.
+    if let (true, Ok(dead)) = (json, Dead::look(&cli.socket)) {
+        even_unread(out.json(&dead.json()))?;
+    }
+    Err(e)
+}
+
+fn show(cli: &Cli, out: &Out, value: &Value, status: &Status, json: bool) -> Result<u8> {
+    even_unread(match json {
+        true => out.json(value),
+        false => out.print(&output::status(&shown(cli, status), &out.view(true))),
+    })?;
+    Ok(output::exit_code(status))
+}
+
+/// Of another node that could not be asked, for programs.
+fn silent(node: &str, e: &Fail) -> Value {
+    json!({
+        "schema": STATUS_SCHEMA,
+        "asked": node,
+        "daemon": {"answers": false, "running": null, "pid": null, "pid_file": null},
+        "err": e.wire(),
+    })
 }
 
 /// What the pid file says of a daemon that nobody reaches.
@@ -177,7 +198,7 @@ impl Dead {
         }
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let (state, pid) = match &self.found {
             Found::Nothing => ("none", &None),
             Found::Stale(pid) => ("stale", pid),
@@ -191,32 +212,37 @@ impl Dead {
     }
 }
 
-/// Waits until this node is a quorate member, by events: the gate for what sits on top.
+/// Waits until the node is a quorate member, by events: the gate for what sits on top.
 fn wait_quorate(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> {
     let deadline = Instant::now() + wait;
-    loop {
+    let mut told = loop {
         match until_quorate(cli, deadline) {
-            Ok(None) => break,
-            Ok(Some((value, status))) => {
-                if json {
-                    out.json(&value)?;
-                } else {
-                    out.print(&format!(
-                        "{}\n",
-                        output::headline(&status, &out.view(false))
-                    ))?;
-                }
-                return Ok(0);
-            }
+            Ok(told) => break Some(told),
             Err(e) if e.passes() => {
                 if !retry_before(Some(deadline)) {
-                    break;
+                    break None;
                 }
             }
             Err(e) => return Err(e),
         }
+    };
+    if told.is_none() {
+        // A last look: it may be one by now, and code and words come from the same look.
+        told = connect(cli).and_then(|mut c| c.status()).ok();
     }
-    let code = once(cli, out, json);
+    if let Some((value, status)) = told.as_ref().filter(|t| t.1.is_quorate_member()) {
+        even_unread(if json {
+            out.json(value)
+        } else {
+            let headline = output::headline(status, &out.view(false));
+            out.print(&format!("{headline}\n"))
+        })?;
+        return Ok(0);
+    }
+    let code = match told {
+        Some((value, status)) => show(cli, out, &value, &status, json),
+        None => once(cli, out, json),
+    };
     let who = cli.node.as_deref().map_or("this node".to_owned(), label);
     let late = format!("{who} is no member of one after {} s", wait.as_secs_f64());
     let e = Error::new("wait for", "a quorate cluster", late);
@@ -227,21 +253,32 @@ fn wait_quorate(cli: &Cli, out: &Out, wait: Duration, json: bool) -> Result<u8> 
     code
 }
 
-/// The status once the node is a quorate member; `None` if it is not before the deadline.
-fn until_quorate(cli: &Cli, deadline: Instant) -> Result<Option<(Value, Status)>> {
-    // Subscribed before asking: what happens after the answer is in the subscription.
-    let mut events = connect(cli)?;
-    events.subscribe(None)?;
+/// The status once the node is a quorate member, or as it is at the deadline.
+fn until_quorate(cli: &Cli, deadline: Instant) -> Result<(Value, Status)> {
     let mut asker = connect(cli)?;
+    let told = asker.status()?;
+    if told.1.is_quorate_member() || Instant::now() >= deadline {
+        return Ok(told);
+    }
+    let mut stream = connect(cli)?;
+    let mut events = match stream.subscribe(None) {
+        Ok(()) => Some(stream),
+        // Others have all the places: it asks now and then instead.
+        Err(e) if e.kind() == Kind::Busy => None,
+        Err(e) => return Err(e),
+    };
     loop {
-        let (value, status) = asker.status()?;
-        if status.is_quorate_member() {
-            return Ok(Some((value, status)));
+        // Asked once more after subscribing: what happens after the answer is in the subscription.
+        let told = asker.status()?;
+        if told.1.is_quorate_member() || Instant::now() >= deadline {
+            return Ok(told);
         }
+        let Some(events) = &mut events else {
+            retry_before(Some(deadline));
+            continue;
+        };
         let look = deadline.min(Instant::now() + SAFETY);
-        if events.news(Some(look))?.is_none() && look == deadline {
-            return Ok(None);
-        }
+        events.news(Some(look))?;
         // What has come meanwhile is in the next answer too.
         while events.waiting()? {}
     }

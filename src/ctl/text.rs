@@ -1,7 +1,8 @@
-//! Words on a screen: cleaned, wrapped, coloured.
+//! Words on a screen: cleaned, measured, wrapped, coloured.
 
 use crate::types::harmful;
 use std::fmt::Write as _;
+use unicode_width::UnicodeWidthChar;
 
 /// Text of another's with every character replaced that could do something to a terminal, or turn
 /// the text around.
@@ -54,34 +55,79 @@ pub fn brief(text: &str, most: usize) -> String {
 /// For [`wrap`], a space at which no line may end.
 pub const NO_BREAK: &str = "\u{a0}";
 
-/// Breaks text into lines of at most `width` characters, at spaces where it can.
+/// Columns that text takes on a terminal: a Chinese letter two, an accent by itself none.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    text.chars().map(wide).sum()
+}
+
+fn wide(c: char) -> usize {
+    c.width().unwrap_or(0)
+}
+
+/// How much of the text, in bytes, fits into so many columns.
+fn fits(text: &str, width: usize) -> usize {
+    let mut used = 0;
+    let over = |(at, c): (usize, char)| {
+        used += wide(c);
+        (used > width).then_some(at)
+    };
+    text.char_indices().find_map(over).unwrap_or(text.len())
+}
+
+/// In at most so many columns, the last an ellipsis if there were more.
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let some = &text[..fits(text, width.saturating_sub(1))];
+    format!("{some}…")
+}
+
+/// As [`cut`], and with spaces behind it up to that width.
+#[must_use]
+pub fn cell(text: &str, width: usize) -> String {
+    let mut text = cut(text, width);
+    text.push_str(&" ".repeat(width.saturating_sub(columns(&text))));
+    text
+}
+
+/// As [`cell`], with the spaces before it.
+#[must_use]
+pub fn right(text: &str, width: usize) -> String {
+    let text = cut(text, width);
+    let gap = width.saturating_sub(columns(&text));
+    " ".repeat(gap) + &text
+}
+
+/// Breaks text into lines of at most `width` columns, at spaces where it can.
 #[must_use]
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(10);
     let mut lines = vec![String::new()];
     let mut used = 0;
-    for word in text.split(' ').filter(|w| !w.is_empty()) {
-        let mut letters: Vec<char> = word.chars().collect();
-        if used > 0 && used + 1 + letters.len() > width {
+    for mut word in text.split(' ').filter(|w| !w.is_empty()) {
+        if used > 0 && used + 1 + columns(word) > width {
             lines.push(String::new());
             used = 0;
         }
         // A path can be longer than any line.
-        while letters.len() > width {
-            let rest = letters.split_off(width);
+        while columns(word) > width {
+            let (some, rest) = word.split_at(fits(word, width));
             if let Some(line) = lines.last_mut() {
-                line.extend(letters);
+                line.push_str(some);
             }
             lines.push(String::new());
-            letters = rest;
+            word = rest;
         }
         if let Some(line) = lines.last_mut() {
             if used > 0 {
                 line.push(' ');
                 used += 1;
             }
-            used += letters.len();
-            line.extend(letters);
+            used += columns(word);
+            line.push_str(word);
         }
     }
     for line in &mut lines {
@@ -151,5 +197,19 @@ mod tests {
         assert_eq!(wrap("a 123456789012345", 10), ["a", "1234567890", "12345"]);
         assert_eq!(wrap("", 10), [""]);
         assert_eq!(wrap("1234567890 b", 10), ["1234567890", "b"]);
+    }
+
+    #[test]
+    fn what_is_wide_counts_for_two_columns_and_an_accent_for_none() {
+        assert_eq!(
+            wrap("节点一二 三四五六七八九", 10),
+            ["节点一二", "三四五六七", "八九"]
+        );
+        assert_eq!(wrap("12345678e\u{301}0 b", 10), ["12345678e\u{301}0", "b"]);
+        assert_eq!(cut("节点一二三", 10), "节点一二三");
+        assert_eq!(cut("节点一二三", 9), "节点一二…");
+        assert_eq!(cut("节点一二三", 8), "节点一…");
+        assert_eq!(cell("节点一二三", 8), "节点一… ");
+        assert_eq!(cell("n1", 4), "n1  ");
     }
 }

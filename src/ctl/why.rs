@@ -1,33 +1,94 @@
 //! `why`: what is wrong, why, and what to do.
 
-use super::client::Result;
+use super::client::{Fail, Result};
 use super::commands::Cli;
-use super::output::{Out, View};
+use super::output::{Out, View, even_unread};
 use super::status::Dead;
 use super::text::{Colour, clean, paint, wrap};
-use super::{connect, heading};
+use super::{connect, heading, said};
 use crate::error::{Error, Kind};
 use crate::event::Severity;
-use crate::verdict::{Report, Verdict};
+use crate::verdict::{Report, UNREACHABLE, Verdict};
 use crate::wire::Request;
+use serde_json::Value;
 
 /// Prints the report; gives the exit code.
 pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
-    let report = match connect(cli).and_then(|mut c| c.ask(Request::Why)) {
-        // That the daemon is dead is a verdict too, and the first one.
-        Err(e) if e.kind() == Kind::NotRunning && cli.node.is_none() => {
-            Report::of(Dead::look(&cli.socket)?.verdict())
+    let (report, code) = match connect(cli).and_then(|mut c| c.ask::<Report>(Request::Why)) {
+        Ok(report) => {
+            let code = u8::from(!report.ok);
+            (report, code)
         }
-        other => other?,
+        Err(e) if cli.node.is_some() => {
+            if json {
+                even_unread(out.json(&value_of(&Report::of(silent(cli, &e)))?))?;
+            }
+            return Err(e);
+        }
+        Err(e) => {
+            let code = match e.kind() {
+                Kind::NotRunning => 1,
+                kind => kind.exit_code().max(1),
+            };
+            (Report::of(no_report(cli, &e)?), code)
+        }
     };
-    if json {
-        let value = serde_json::to_value(&report).map_err(|e| Error::new("write", "report", e))?;
-        out.json(&value)?;
+    even_unread(if json {
+        out.json(&value_of(&report)?)
     } else {
         let text = words(&report, &out.view(false));
-        out.print(&(heading(cli, "") + &text))?;
+        out.print(&(heading(cli, "") + &text))
+    })?;
+    Ok(code)
+}
+
+fn value_of(report: &Report) -> Result<Value> {
+    Ok(serde_json::to_value(report).map_err(|e| Error::new("write", "report", e))?)
+}
+
+/// That the daemon here is dead, or does not answer, is a verdict too, and the first one.
+pub(super) fn no_report(cli: &Cli, e: &Fail) -> Result<Verdict> {
+    match e.kind() {
+        Kind::NotRunning => Ok(Dead::look(&cli.socket)?.verdict()),
+        _ => Ok(no_answer(e)),
     }
-    Ok(u8::from(!report.ok))
+}
+
+/// Of another node that could not be asked.
+fn silent(cli: &Cli, e: &Fail) -> Verdict {
+    match e.kind() {
+        Kind::Denied => no_answer(e),
+        _ => Verdict {
+            code: UNREACHABLE.to_owned(),
+            severity: Severity::Err,
+            summary: clean(&said(cli, e)),
+            evidence: Vec::new(),
+            what_to_do: Vec::new(),
+        },
+    }
+}
+
+/// What it means that a daemon which is there does not say what is wrong.
+fn no_answer(e: &Fail) -> Verdict {
+    let (code, summary, what_to_do) = match e.kind() {
+        Kind::Denied => (
+            "no-permission",
+            "this user may not ask clusmgr",
+            "ask as root, or as a member of the group of its socket",
+        ),
+        _ => (
+            "clusmgr-deaf",
+            "clusmgr does not answer",
+            "ask again with a longer --timeout; if that does not help, look at clusmgr's log",
+        ),
+    };
+    Verdict {
+        code: code.to_owned(),
+        severity: Severity::Err,
+        summary: summary.to_owned(),
+        evidence: vec![e.to_string()],
+        what_to_do: vec![what_to_do.to_owned()],
+    }
 }
 
 /// The first verdict, and below it what else is wrong.

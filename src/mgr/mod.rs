@@ -265,6 +265,7 @@ impl Manager {
                 adopted: view.adopted,
                 since: view.since,
                 restarts: view.restarts,
+                deaths: view.deaths,
                 last_exit: view.last_exit,
                 next_retry_ms: view.retry_at.map(left),
                 hold: view.hold.is_some(),

@@ -458,6 +458,7 @@ impl Running {
             adopted: self.adopted,
             since: self.since,
             restarts: self.state.restarts,
+            deaths: self.state.record.in_a_row(),
             last_exit: self.last_exit.clone(),
             retry_at: self.state.retry_at().or(first.map(|f| f.until)),
             not_before: self.state.not_before,

@@ -163,7 +163,7 @@ pub struct State {
     /// `--restart-delay` after the last death: no start of our own accord before this.
     pub not_before: Mono,
     /// The runs so far.
-    record: Record,
+    pub(super) record: Record,
     policy: Policy,
 }
 

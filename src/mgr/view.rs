@@ -17,6 +17,8 @@ pub(super) struct View {
     pub(super) adopted: bool,
     pub(super) since: WallMs,
     pub(super) restarts: u64,
+    /// Deaths of unstable runs in a row.
+    pub(super) deaths: u32,
     pub(super) last_exit: Option<LastExit>,
     pub(super) retry_at: Option<Mono>,
     /// `--restart-delay`: no start of our own accord before this.
@@ -45,6 +47,7 @@ impl View {
             adopted: false,
             since: WallMs::now(),
             restarts: state.restarts,
+            deaths: state.record.in_a_row(),
             last_exit: None,
             retry_at: state.retry_at(),
             not_before: state.not_before,

@@ -57,7 +57,7 @@ fn send_event(stream: &mut dyn Stream, after: &mut u64, seq: u64, line: &str) ->
     Ok(())
 }
 
-/// Reads from the journal what has left memory, and says so where the journal has it no more.
+/// Reads what has left memory from the journal, and says so where that lacks it.
 fn catch_up(stream: &mut dyn Stream, hub: &Hub, after: &mut u64) -> Result<(), Over> {
     // Asked before the journal is read: what leaves memory after this is in the journal, or lost
     // the next time round.
@@ -69,25 +69,26 @@ fn catch_up(stream: &mut dyn Stream, hub: &Hub, after: &mut u64) -> Result<(), O
             return lagged(stream, after, in_memory);
         }
     };
-    if page.gone && page.first > *after + 1 {
-        lagged(stream, after, page.first)?;
-    }
-    let mut found = false;
+    let mut more = page.events.len() >= MAX_EVENTS;
     for event in &page.events {
         let Some(seq) = event.get("seq").and_then(Value::as_u64) else {
             continue;
         };
+        // From there on memory has every one, which the journal need not.
+        if seq >= in_memory {
+            more = false;
+            break;
+        }
         if seq > *after {
-            found = true;
+            // It could not be written for a while.
+            lagged(stream, after, seq)?;
             send_event(stream, after, seq, &event.to_string())?;
         }
     }
-    if found {
-        return Ok(());
+    match more {
+        true => Ok(()),
+        false => lagged(stream, after, in_memory),
     }
-    // The journal has nothing after this number, though there was something: it could not be
-    // written.
-    lagged(stream, after, in_memory)
 }
 
 /// Says that the events before `next` are lost, and goes on from there.

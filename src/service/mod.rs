@@ -6,6 +6,7 @@ mod follow;
 mod forward;
 mod line;
 pub mod local;
+mod page;
 pub mod remote;
 mod table;
 #[cfg(test)]
@@ -42,7 +43,7 @@ pub trait Manager: Send + Sync {
     /// ([`crate::error::Kind::TimedOut`]).
     fn command(&self, command: Command, caller: &Caller, wait: Duration) -> Result<Status>;
 
-    /// Journaled events with a greater number than `since`, at most `limit`.
+    /// Events with a greater number than `since`, at most `limit`, from the journal and from memory.
     ///
     /// # Errors
     /// The journal cannot be read.
@@ -111,20 +112,8 @@ impl Manager for mgr::Manager {
     }
 
     fn events_since(&self, since: u64, limit: usize) -> Result<EventsPage> {
-        let page = self.journal().read_since(since, limit);
-        let events = page
-            .lines
-            .iter()
-            .filter_map(|l| serde_json::from_str(l).ok())
-            .collect();
-        let last = mgr::Manager::hub(self).latest();
-        let first = page.first_available.unwrap_or(0);
-        Ok(EventsPage {
-            first,
-            last,
-            gone: last > since && (first == 0 || first > since.saturating_add(1)),
-            events,
-        })
+        let hub = mgr::Manager::hub(self);
+        Ok(page::read(self.journal(), &hub, since, limit))
     }
 
     fn hub(&self) -> Arc<Hub> {

@@ -368,6 +368,23 @@ impl Proc {
         Ok(found)
     }
 
+    /// The processes of a name in our network namespace, whatever else they see: where they serve, nobody
+    /// else can. None if that cannot be told.
+    #[must_use]
+    pub fn in_our_network(&self, name: &str) -> Vec<Pid> {
+        let net = |pid: &str| fs::read_link(self.root.join(pid).join("ns/net")).ok();
+        let (Some(own), Ok(all)) = (net("self"), fs::read_dir(&self.root)) else {
+            return Vec::new();
+        };
+        let comm = &name.as_bytes()[..name.len().min(COMM_MAX)];
+        let pids = all
+            .flatten()
+            .filter_map(|e| number(e.file_name().as_bytes()));
+        pids.filter(|pid| comm_is(&self.of(*pid, "comm"), comm))
+            .filter(|pid| net(&pid.to_string()).as_ref() == Some(&own))
+            .collect()
+    }
+
     /// The random name of this boot, 36 characters; every boot has another.
     ///
     /// # Errors

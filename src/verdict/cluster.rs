@@ -2,8 +2,12 @@
 
 use super::{Findings, Verdict, lines, remedy};
 use crate::event::Severity;
-use crate::types::NodeId;
-use crate::wire::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
+use crate::types::{NodeId, WallMs};
+use crate::wire::{ClusterStatus, DegradedItem, LinkStatus, MemberState, MemberStatus};
+
+/// For so long, in milliseconds, a link may look alive after its node has left: knet's ping time-out is
+/// half of the token time-out, and one ping's interval comes on top.
+const LINK_OUTLIVES: u64 = 10_000;
 
 impl Findings<'_> {
     pub(super) fn cluster(&mut self) {
@@ -100,9 +104,10 @@ impl Findings<'_> {
         let (mut heard, mut silent, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
         for m in absent(cluster) {
             let links = self.links_to(m.nodeid);
-            if links.iter().any(|l| l.connected) {
+            let up = links.iter().any(|l| l.connected);
+            if up && !self.just_left(m) {
                 heard.push(m);
-            } else if links.is_empty() {
+            } else if up || links.is_empty() {
                 unknown.push(m);
             } else {
                 silent.push(m);
@@ -135,6 +140,16 @@ impl Findings<'_> {
             found.push(add("node-missing", &unknown, "not in the cluster"));
         }
         self.verdicts.extend(found);
+    }
+
+    /// It leaves, or did so a moment ago: its links look alive until knet misses its answers.
+    fn just_left(&self, m: &MemberStatus) -> bool {
+        let gone = |at: WallMs| self.now.0.saturating_sub(at.0) < LINK_OUTLIVES;
+        match m.state {
+            MemberState::Leaving => true,
+            MemberState::Left => m.left_at.is_some_and(gone),
+            MemberState::Member | MemberState::Missing => false,
+        }
     }
 
     fn links(&mut self, cluster: &ClusterStatus) {
@@ -207,7 +222,14 @@ impl Findings<'_> {
             return;
         };
         let older = |own: Option<_>| own.is_some_and(|own| own < version);
-        if !older(running) && !older(file) {
+        // In a reload of the whole cluster one node is always first: what runs counts once the daemon
+        // has seen it last. What clusmgr holds is not what the next start uses if there is drift.
+        let told = |d: &DegradedItem| d.reason == "config-version-behind";
+        let behind = match older(running) {
+            true => self.status.degraded.iter().any(told),
+            false => older(file) && !self.status.config.drift,
+        };
+        if !behind {
             return;
         }
         let mut verdict = Verdict::new(

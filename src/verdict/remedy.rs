@@ -24,7 +24,6 @@ pub const REASONS: &[&str] = &[
     "output",
     "peer-config",
     "peer-key",
-    "pid-file-held",
     "reload-stuck",
     "restart-needed",
     "run-dir",
@@ -32,7 +31,6 @@ pub const REASONS: &[&str] = &[
     "sched-pause",
     "shm-full",
     "state-dir-full",
-    "two-corosyncs",
 ];
 
 /// The steps that help against a degraded reason or a verdict, the likeliest first.
@@ -57,6 +55,10 @@ fn of_the_mode(word: &str) -> Option<&'static [&'static str]> {
             "write corosync.conf and, unless crypto is none, the authkey; corosync is then started",
         ],
         "held" => &["clusmgrctl start ends the hold"],
+        "held-and-runs" => &[
+            "clusmgrctl start ends the hold, and clusmgr takes that corosync over",
+            "else clusmgrctl stop ends it; disable what starts it",
+        ],
         "no-binary" => {
             &["install corosync, or name the program with clusmgr's flag --corosync-bin"]
         }
@@ -97,7 +99,8 @@ fn of_corosync(word: &str) -> Option<&'static [&'static str]> {
             "if the links are fine and it lasts, clusmgrctl restart, one node at a time",
         ],
         "two-corosyncs" => &[
-            "end the one that clusmgr does not watch, and disable what starts it (systemctl disable corosync)",
+            "end the one that clusmgr does not watch, and disable what starts it (systemctl disable \
+             corosync), or give its container a network of its own",
         ],
         "pid-file-held" => &[
             "end the process that holds corosync's pid file, or name the right files by \

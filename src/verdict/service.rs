@@ -1,16 +1,16 @@
 //! Whether corosync runs, and what keeps it from running.
 
-use super::{Findings, Verdict};
+use super::{Findings, Verdict, lines, remedy};
 use crate::event::Severity;
 use crate::types::span;
 use crate::wire::{LastExit, Mode, Reason, ServiceState};
 
 /// A death counts as news for so long, in milliseconds, once corosync runs again.
 const NEWS: u64 = 60_000;
-/// A run shorter than this died young: the default of `--stable-after`, in milliseconds.
-const YOUNG: u64 = 10_000;
 /// How many of a dead run's last lines are evidence.
 const LAST_LINES: usize = 5;
+
+const TWO: &str = "another corosync runs already, and clusmgr cannot take it over";
 
 impl Findings<'_> {
     pub(super) fn service(&mut self) {
@@ -37,7 +37,11 @@ impl Findings<'_> {
                     false => "until clusmgrctl start, across reboots too",
                 };
                 let summary = format!("an operator stopped corosync, {until}");
-                Verdict::new("held", Severity::Notice, summary).because(detail())
+                match self.status.runs_while_held() {
+                    true => self.runs_while_held(&summary),
+                    false => Verdict::new("held", Severity::Notice, summary),
+                }
+                .because(detail())
             }
             Reason::NoBinary => {
                 let summary = "the corosync program is missing or cannot be executed";
@@ -69,6 +73,21 @@ impl Findings<'_> {
         self.add(verdict);
     }
 
+    /// Held, and somebody else has started a corosync: nobody restarts it, and it may be what the
+    /// operator wanted gone.
+    fn runs_while_held(&self, summary: &str) -> Verdict {
+        let service = &self.status.service;
+        let pid = service.pid.map_or(0, |p| p.0);
+        let summary = format!("{summary}; and yet one runs (pid {pid})");
+        let mut verdict = Verdict::new("held", Severity::Warning, summary).because([format!(
+            "somebody else started it, {}; clusmgr leaves it alone: neither its hang nor its death \
+             leads to anything",
+            self.ago(service.since)
+        )]);
+        verdict.what_to_do = lines(remedy("held-and-runs"));
+        verdict
+    }
+
     /// In CLUSTER mode: what the last death says, while it is news.
     fn deaths(&mut self) {
         let service = &self.status.service;
@@ -78,12 +97,11 @@ impl Findings<'_> {
         let recent = self.now.0.saturating_sub(exit.at.0) < NEWS;
         let settled = self.running() && self.status.is_quorate_member();
         let away = matches!(service.state, ServiceState::Backoff | ServiceState::Failed);
-        // A run that was stable is no part of a loop, whatever happened days ago.
-        let again = service.restarts >= 1 && exit.ran_ms < YOUNG;
+        let again = service.deaths >= 2;
         if exit.hung && (away || recent && !settled) {
             self.hung();
         }
-        if again && (away || recent && service.restarts >= 2) {
+        if again && (away || recent) {
             let verdict = Verdict::new(
                 "crash-loop",
                 Severity::Err,
@@ -94,8 +112,8 @@ impl Findings<'_> {
                 ),
             )
             .because([format!(
-                "clusmgr started it again {} times",
-                service.restarts
+                "it died {} times in a row, each time soon after its start",
+                service.deaths
             )])
             .because(self.end_of_run())
             .because(self.next_try());
@@ -155,12 +173,12 @@ impl Findings<'_> {
         if self.running() || self.held() {
             return;
         }
-        let stranger = exit.cause.contains("it is not a corosync of this node");
+        // Another program; a corosync that sees other files has a comma there.
+        let stranger = exit.cause.contains("it is not a corosync of this node:");
+        let rival = exit.cause.contains("serves in this network already");
         let (code, summary) = match exit.code {
-            Some(18) if !stranger => (
-                "two-corosyncs",
-                "another corosync runs already, and clusmgr cannot take it over",
-            ),
+            Some(18) if !stranger => ("two-corosyncs", TWO),
+            Some(20) if rival => ("two-corosyncs", TWO),
             Some(17 | 18) => (
                 "pid-file-held",
                 "corosync's pid file is held by another process",

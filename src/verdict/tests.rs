@@ -89,6 +89,10 @@ fn root_causes_come_before_their_symptoms() {
             &["bad-config", "drift"],
         ),
         (
+            base().degraded("reload-stuck").degraded("bad-config"),
+            &["bad-config", "reload-stuck"],
+        ),
+        (
             base().died("exit 9 (x)", 3).degraded("shm-full"),
             &["shm-full", "crash-loop"],
         ),
@@ -192,10 +196,10 @@ fn root_causes_come_before_their_symptoms() {
 
 #[test]
 fn an_old_death_is_no_news() {
-    let healed = |restarts, ago, hung| {
+    let healed = |deaths, ago, hung| {
         edit(base(), |s| {
             s.service.last_exit = base().died("x", 0).service.last_exit;
-            s.service.restarts = restarts;
+            (s.service.restarts, s.service.deaths) = (9, deaths);
             exit(s).at = WallMs(NOW - ago);
             exit(s).hung = hung;
         })
@@ -206,13 +210,57 @@ fn an_old_death_is_no_news() {
     );
     assert!(judged(&healed(9, 90_000, false)).ok);
     assert_eq!(judged(&healed(2, 5_000, false)).first(), "crash-loop");
-    let stable = edit(base().died("x", 9), |s| exit(s).ran_ms = 300_000_000);
-    assert_eq!(judged(&stable).first(), "died", "once, after days");
+    let once = edit(base().died("x", 9), |s| s.service.deaths = 1);
+    assert_eq!(judged(&once).first(), "died", "the others were long ago");
     // Days later the others die.
     let later = healed(1, 300_000_000, true)
         .without(2, MemberState::Left)
         .without(3, MemberState::Left);
     assert_eq!(judged(&later).first(), "not-quorate");
+}
+
+/// Its link outlives it for a moment, which is no sign of a corosync that hangs.
+#[test]
+fn a_node_that_has_just_left_is_away_and_not_one_that_is_heard_and_does_not_join() {
+    let left = |ago: Option<u64>| {
+        edit(base().without(3, MemberState::Left), |s| {
+            link(s, 0).connected = true;
+            let members = &mut s.cluster.as_mut().unwrap().members;
+            members[2].left_at = ago.map(|ms| WallMs(NOW - ms));
+        })
+    };
+    let report = judged(&left(Some(2_000)));
+    assert_eq!(report.first(), "node-missing");
+    assert_eq!(report.verdicts.len(), 1, "{report:#?}");
+    assert!(said(&report).contains("n3 left the cluster; 1 of its 2 links connected"));
+    for ago in [Some(10_000), None] {
+        assert_eq!(judged(&left(ago)).first(), "connected-but-no-member");
+    }
+    let leaving = edit(base().without(3, MemberState::Leaving), |s| {
+        link(s, 0).connected = true;
+    });
+    assert_eq!(judged(&leaving).first(), "node-missing");
+}
+
+/// While a whole cluster reloads, one node is always first.
+#[test]
+fn a_newer_version_of_a_peer_counts_once_it_lasts() {
+    let newer = |file| {
+        edit(base(), |s| {
+            s.cluster.as_mut().unwrap().members[2].config_version = Some(ConfigVersion(8));
+            s.config.version = Some(ConfigVersion(file));
+        })
+    };
+    assert!(judged(&newer(7)).ok && judged(&newer(8)).ok);
+    let lasts = newer(7).degraded("config-version-behind");
+    assert_eq!(judged(&lasts).first(), "config-version-behind");
+    // It runs with the new one, and its file would bring the old one back.
+    let own = |s: &mut Status| s.cluster.as_mut().unwrap().config_version = Some(ConfigVersion(8));
+    assert_eq!(
+        judged(&edit(newer(7), own)).first(),
+        "config-version-behind"
+    );
+    assert!(judged(&edit(newer(8), own)).ok);
 }
 
 #[test]

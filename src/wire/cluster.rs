@@ -1,7 +1,7 @@
 //! The cluster as this node sees it.
 
-use super::{Mode, ServiceState, Status};
-use crate::types::{ConfigVersion, NodeId};
+use super::{Mode, Reason, ServiceState, Status};
+use crate::types::{ConfigVersion, NodeId, WallMs};
 use serde::{Deserialize, Serialize};
 
 /// The cluster, as the running corosync of this node tells it.
@@ -43,6 +43,9 @@ pub struct MemberStatus {
     pub local: bool,
     /// The configuration version that it runs with, as it told the ring; null while unknown.
     pub config_version: Option<ConfigVersion>,
+    /// When it left; null where that was not seen.
+    #[serde(default)]
+    pub left_at: Option<WallMs>,
 }
 
 /// What a node of the cluster is to this one.
@@ -158,5 +161,13 @@ impl Status {
             && self.service.state == ServiceState::Running
             && self.cluster.as_ref().is_some_and(|c| c.quorate)
             && !self.degraded.iter().any(|d| d.reason == "not-answering")
+    }
+
+    /// Whether an operator holds corosync stopped and somebody else has started one all the same.
+    #[must_use]
+    pub fn runs_while_held(&self) -> bool {
+        self.mode_reason == Some(Reason::Held)
+            && self.service.state == ServiceState::Running
+            && self.service.pid.is_some()
     }
 }

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Journaled events.
+/// Events by their numbers. A gap between two of them is events that are lost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventsPage {
-    /// The oldest number that the journal still has; 0 if it has none.
+    /// The oldest number that is still there; 0 if none is.
     pub first: u64,
     /// The number of the newest event.
     pub last: u64,

@@ -17,6 +17,7 @@ pub(crate) fn healthy(nodes: u32, links: u8) -> Status {
         state: MemberState::Member,
         local: id == 1,
         config_version: Some(ConfigVersion(7)),
+        left_at: None,
     });
     let link = |id: u32, link: u8| LinkStatus {
         nodeid: NodeId(id),
@@ -47,6 +48,7 @@ pub(crate) fn healthy(nodes: u32, links: u8) -> Status {
             adopted: false,
             since: WallMs(NOW - 125_000),
             restarts: 0,
+            deaths: 0,
             last_exit: None,
             next_retry_ms: None,
             hold: false,
@@ -142,6 +144,7 @@ impl Status {
     pub(crate) fn died(mut self, cause: &str, restarts: u64) -> Status {
         self.service.state = ServiceState::Backoff;
         self.service.restarts = restarts;
+        self.service.deaths = u32::try_from(restarts).unwrap() + 1;
         self.service.next_retry_ms = Some(4000);
         self.service.last_exit = Some(LastExit {
             cause: cause.to_owned(),

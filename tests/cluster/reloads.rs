@@ -72,8 +72,12 @@ fn reloads_versions_differences_and_pauses_are_told_where_they_are() {
     n1.run(&["corosync-cfgtool", "-R"]);
     wait_after(&n2, seq[1], "reload.stuck", |_| true);
     wait_after(&n1, seq[0], "reload.ok", |_| true);
-    n2.wait("stuck", |s| degraded(s).contains(&"reload-stuck"));
-    assert_eq!(first_verdict(&n2), (1, Value::from("reload-stuck")));
+    n2.wait("stuck", |s| {
+        let told = degraded(s);
+        told.contains(&"reload-stuck") && told.contains(&"bad-config")
+    });
+    // The root first: corosync could not read that file.
+    assert_eq!(first_verdict(&n2), (1, Value::from("bad-config")));
     // Another one of that kind is told too.
     let again = n2.latest();
     n1.run(&["corosync-cfgtool", "-R"]);

@@ -137,6 +137,13 @@ fn a_node_among_others_says_who_is_missing_and_which_link_is_down() {
     says(&n1, "healthy", &[]);
 
     n3.ctl(&["stop", "--wait"]).ok();
+    // knet calls its links connected for a while longer.
+    until("n3 is away", Duration::from_secs(30), || {
+        let ran = n1.ctl(&["why", "--json"]);
+        let heard = ran.out.contains("connected-but-no-member");
+        assert!(!heard, "{}", ran.out);
+        ran.out.contains("\"no-link\"").then_some(())
+    });
     says(&n1, "no-link", &["n3"]);
     // Of this node itself that says nothing.
     let down = |s: &Value| {

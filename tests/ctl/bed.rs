@@ -73,6 +73,7 @@ fn cluster(quorate: bool) -> ClusterStatus {
         },
         local: id == 1,
         config_version: Some(ConfigVersion(3)),
+        left_at: None,
     };
     ClusterStatus {
         name: "made".to_owned(),
@@ -124,6 +125,7 @@ impl Manager for Fake {
                 adopted: false,
                 since: WallMs(0),
                 restarts: 0,
+                deaths: 0,
                 last_exit: None,
                 next_retry_ms: None,
                 hold: false,

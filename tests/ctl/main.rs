@@ -3,16 +3,19 @@
 #![allow(clippy::unwrap_used)]
 
 mod bed;
+mod elsewhere;
+mod events;
 mod nodes;
 mod rolling;
 mod scripted;
+mod wait;
 
-use bed::{Bed, Running, SOON, needs_root};
+use bed::{Bed, needs_root};
 use clusmgr::service::{Command, Hold};
 use clusmgr::wire::ServiceState;
 use serde_json::{Value, json};
-use std::io::Read;
-use std::os::unix::net::UnixListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -221,179 +224,51 @@ fn configuration_and_key() {
 }
 
 #[test]
-fn wait_ends_when_the_node_is_a_quorate_member_by_an_event() {
+fn that_nobody_reads_does_not_change_the_exit_code() {
     let bed = Bed::new();
-    *bed.manager.state.lock() = ServiceState::Starting;
-    let waiting = Running::new(bed.command("status --wait=20"));
-    bed.connected(2);
-    *bed.manager.quorate.lock() = None;
-    bed.manager.turn(ServiceState::Running);
+    let unread = |bed: &Bed, args: &str| {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        drop(reader);
+        let mut command = bed.command(args);
+        command.stdout(OwnedFd::from(writer)).stderr(Stdio::null());
+        let run = command.status();
+        run.unwrap().code().unwrap()
+    };
+    assert_eq!(unread(&bed, "status"), 0);
     bed.manager.quorum(false);
-    let early = waiting.lines.recv_timeout(Duration::from_millis(300));
-    assert!(early.is_err(), "{early:?}");
-    let told = std::time::Instant::now();
-    bed.manager.quorum(true);
-    waiting.expect("and quorate, with 2 of 2 nodes: corosync runs");
-    assert!(told.elapsed() < Duration::from_secs(5), "by no event");
-    let mut waiting = waiting;
-    assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
-    *bed.manager.state.lock() = ServiceState::Starting;
-    let (code, out, err) = bed.run("status --wait=0.2");
-    assert_eq!(code, 151);
-    assert!(
-        out.contains("is starting") && err.lines().count() == 1,
-        "{out}{err}"
-    );
-}
-
-#[test]
-fn wait_looks_now_and_then_even_if_no_event_comes() {
-    let bed = Bed::new();
-    *bed.manager.quorate.lock() = Some(false);
-    let mut waiting = Running::new(bed.command("status --wait=60"));
-    bed.connected(2);
-    std::thread::sleep(Duration::from_millis(500));
-    *bed.manager.quorate.lock() = Some(true);
-    waiting.expect("and quorate");
-    assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
-}
-
-#[test]
-fn watch_follows_events_and_outlives_the_daemon() {
-    let mut bed = Bed::new();
-    let watching = Running::new(bed.command("status --watch"));
-    watching.expect("corosync runs");
-    bed.connected(2);
-    bed.manager.quorum(false);
-    watching.expect("NOT quorate");
-    bed.manager.turn(ServiceState::Backoff);
-    watching.expect("corosync died");
-    bed.stop();
-    watching.expect("clusmgr does not answer");
-    *bed.manager.state.lock() = ServiceState::Starting;
-    bed.serve();
-    watching.expect("corosync is starting");
-}
-
-#[test]
-fn events_are_the_last_or_all_since_a_number() {
-    let bed = Bed::new();
-    for seq in 1..=60 {
-        bed.manager.publish(seq);
+    for (args, code) in [
+        ("status", 151),
+        ("status --json", 151),
+        ("status --wait=0.1", 151),
+        ("why", 1),
+        ("why --json", 1),
+        ("config check", 1),
+        ("events", 0),
+    ] {
+        assert_eq!(unread(&bed, args), code, "{args}");
     }
-    // A crash leaves reserved numbers unused.
-    bed.manager.publish(5000);
-    let (code, out, _) = bed.run("events");
-    assert_eq!((code, out.lines().count()), (0, 50), "{out}");
+    let dead = Bed::dead();
+    assert_eq!(unread(&dead, "status"), 3);
+    assert_eq!(unread(&dead, "why"), 1);
+}
+
+#[test]
+fn a_program_gets_an_object_from_a_daemon_that_does_not_answer_too() {
+    let bed = Bed::dead();
+    // Connections are taken by the kernel, and by nobody else.
+    let _listener = UnixListener::bind(bed.socket()).unwrap();
+    let (code, out, _) = bed.run("why --json --timeout 0.2");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["ok"]), (1, &json!(false)));
+    assert_eq!(value["verdicts"][0]["code"], "clusmgr-deaf");
+    let (code, out, _) = bed.run("why --timeout 0.2");
+    assert_eq!(code, 1);
     assert!(
-        out.ends_with("service.ready        event number 5000\n"),
+        out.starts_with("clusmgr-deaf: clusmgr does not answer\n"),
         "{out}"
     );
-    assert!(
-        out.lines().next().unwrap().contains("event number 12"),
-        "{out}"
-    );
-    let (_, out, err) = bed.run("events --since 59 --json");
-    let seqs: Vec<Value> = out
-        .lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect();
-    assert_eq!((seqs.len(), err.as_str()), (2, ""));
-    assert_eq!(seqs[1]["seq"], 5000);
-    bed.manager.journal.lock().drain(..9);
-    let (_, out, err) = bed.run("events --since 4");
-    assert_eq!(out.lines().count(), 52);
-    assert_eq!(
-        err,
-        "clusmgrctl: read events: those from 5 to 9 are gone; it goes on with 10\n"
-    );
-    let (_, out, err) = bed.run("events --since 4 --json");
-    assert_eq!(
-        (out.lines().next(), err.as_str()),
-        (Some(r#"{"lagged":{"from":5,"next":10}}"#), "")
-    );
-    let (code, out, err) = bed.run("events --since 9000");
-    assert_eq!((code, out.as_str()), (0, ""));
-    assert_eq!(
-        err,
-        "clusmgrctl: read events: number 9000 was not used yet, the newest is 5000\n"
-    );
-    let kept = std::mem::take(&mut *bed.manager.journal.lock());
-    let (code, out, err) = bed.run("events --since 4");
-    assert_eq!((code, out.as_str()), (0, ""), "a journal that has none");
-    assert_eq!(
-        err,
-        "clusmgrctl: read events: those from 5 to 5000 are gone; it goes on with 5001\n"
-    );
-    *bed.manager.journal.lock() = kept;
-    for seq in 5001..=7500 {
-        bed.manager.publish(seq);
-    }
-    let (_, out, _) = bed.run("events --since 0");
-    assert_eq!(out.lines().count(), 2552, "more than one page");
-}
-
-#[test]
-fn following_goes_on_where_it_was_when_the_daemon_returns() {
-    let mut bed = Bed::new();
-    bed.manager.publish(1);
-    let following = Running::new(bed.command("events -f"));
-    following.expect("event number 1");
-    bed.connected(1);
-    bed.manager.publish(2);
-    following.expect("event number 2");
-    bed.stop();
-    bed.manager.publish(3);
-    bed.serve();
-    assert!(
-        following
-            .lines
-            .recv_timeout(SOON)
-            .unwrap()
-            .contains("event number 3")
-    );
-}
-
-#[test]
-fn a_follower_that_asks_for_what_is_gone_is_told_once_where_it_goes_on() {
-    let bed = Bed::new();
-    for seq in 1..=2000 {
-        bed.manager.publish(seq);
-    }
-    // Memory has the last thousand.
-    bed.manager.journal.lock().drain(..1500);
-    let following = Running::new(bed.command("events -f --since 7 --json"));
-    let first = following.lines.recv_timeout(SOON).unwrap();
-    assert_eq!(first, r#"{"lagged":{"from":8,"next":1501}}"#);
-    for seq in 1501..=2000 {
-        let line: Value =
-            serde_json::from_str(&following.lines.recv_timeout(SOON).unwrap()).unwrap();
-        assert_eq!(line["seq"], seq);
-    }
-    bed.connected(1);
-    bed.manager.publish(2001);
-    following.expect("event number 2001");
-}
-
-#[test]
-fn a_reader_that_leaves_ends_it_quietly() {
-    let bed = Bed::new();
-    for seq in 1..=5000 {
-        bed.manager.publish(seq);
-    }
-    let mut command = bed.command("events --since 0");
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let mut err = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut err)
-        .unwrap();
-    assert_eq!((child.wait().unwrap().code(), err.as_str()), (Some(0), ""));
+    let (code, out, err) = bed.run("status --json --timeout 0.2");
+    let value: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["daemon"]["answers"]), (4, &json!(false)));
+    assert_eq!(err.lines().count(), 1, "{err}");
 }

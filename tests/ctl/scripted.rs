@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -57,6 +58,17 @@ impl Scripted {
             text(out.stdout),
             text(out.stderr),
         )
+    }
+
+    /// As [`Scripted::run`], and nobody reads what it says: the exit code.
+    pub fn unread(&self, args: &str) -> i32 {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        drop(reader);
+        let mut c = std::process::Command::new(env!("CARGO_BIN_EXE_clusmgrctl"));
+        c.args(args.split(' ')).arg("--socket").arg(self.socket());
+        c.stdin(Stdio::null()).stderr(Stdio::null());
+        let run = c.stdout(OwnedFd::from(writer)).status();
+        run.unwrap().code().unwrap()
     }
 
     /// What was asked since the last time, ids left out.

@@ -310,6 +310,14 @@ fn a_corosync_started_by_hand_while_held_is_left_alone_and_shown() {
         assert_eq!(s["service"]["state"], "running");
         assert_eq!(s["service"]["adopted"], true);
         assert_eq!(n1.ctl(&["status"]).code, 150);
+        for verb in ["status", "why"] {
+            let said = n1.ctl(&[verb]).out;
+            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(
+                said.contains(&format!("and yet one runs (pid {pid})")),
+                "{said}"
+            );
+        }
         n1.kill("STOP", pid);
         stays("left alone", Duration::from_millis(1500), || n1.lives(pid));
         n1.kill("CONT", pid);

@@ -1,6 +1,6 @@
 //! Ends of corosync that nobody asked clusmgr for, each with its cause, and what follows from it.
 
-use crate::common::{Lab, Node};
+use crate::common::{LONG, Lab, Node, until};
 use serde_json::{Value, json};
 
 /// Puts lines at the beginning of a section.
@@ -52,6 +52,34 @@ fn an_end_by_cfgtool_is_an_administrators_act_and_is_answered_by_a_restart() {
     n2.wait_ring(2);
     n1.wait_ring(2);
     assert_eq!(n1.status()["service"]["restarts"], 0);
+}
+
+/// As in a container that has the host's network: the names of the sockets are taken, and nothing else is
+/// shared. It is no fault of the configuration.
+#[test]
+fn a_corosync_of_another_root_in_the_same_network_is_named_and_not_taken_over() {
+    let lab = Lab::up("exit-rival", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    let pid = n1.spawn("unshare -m sh -c 'mount -n -t tmpfs none /run && exec corosync -f'");
+    n1.wait_ring(1);
+    n1.start_daemon(&["--standalone-retry", "2"]);
+    let report = until("it is named", LONG, || {
+        let ran = n1.ctl(&["why", "--json"]);
+        let report: Value = serde_json::from_str(&ran.out).ok()?;
+        (report["verdicts"][0]["code"] == "two-corosyncs").then_some(report)
+    });
+    let evidence = report["verdicts"][0]["evidence"][0].as_str().unwrap();
+    for part in ["exit 20", &format!("pid {pid} serves in this network")] {
+        assert!(evidence.contains(part), "no {part} in {evidence}");
+    }
+    let s = n1.status();
+    assert_ne!(s["mode_reason"], "bad-config", "{s:#}");
+    assert!(n1.lives(pid), "nobody may signal it");
+    // Nothing but its end is needed.
+    n1.kill("KILL", pid);
+    let s = n1.wait_state("running");
+    assert_eq!(s["mode"], "cluster");
+    n1.wait_ring(1);
 }
 
 /// The live file is replaced by one that only corosync itself finds wrong, and corosync dies; then

@@ -4,7 +4,7 @@ use super::differs::short;
 use super::{Node, Silent, ask, with};
 use crate::ctl::client::{Fail, Result};
 use crate::ctl::commands::Cli;
-use crate::ctl::output::Out;
+use crate::ctl::output::{Out, even_unread};
 use crate::ctl::text::clean_lines;
 use crate::driver::corosync::diff::unified;
 use crate::wire::{Request, Status, WireError};
@@ -36,11 +36,11 @@ pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
     let (value, texts) = ask::<Shown>(cli, Request::ConfigShow)?;
     let (_, states) = ask::<Status>(cli, Request::Status)?;
     let all = compare(&texts, &states)?;
-    if json {
-        out.json(&with(value, json!({"nodes": all})))?;
+    even_unread(if json {
+        out.json(&with(value, json!({"nodes": all})))
     } else {
-        out.print(&words(&all))?;
-    }
+        out.print(&words(&all))
+    })?;
     Ok(u8::from(!all.iter().all(|c| c.same)))
 }
 

@@ -3,10 +3,9 @@
 use super::differs::{Held, group};
 use super::{Node, ask, list, with};
 use crate::ctl::client::Result;
-use crate::ctl::cluster::cut;
 use crate::ctl::commands::Cli;
-use crate::ctl::output::Out;
-use crate::ctl::text::clean;
+use crate::ctl::output::{Out, even_unread};
+use crate::ctl::text::{cell, clean, columns};
 use crate::wire::Request;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,12 +23,12 @@ pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
     let (value, nodes) = ask::<Key>(cli, Request::KeyFingerprint)?;
     let keys = keys(&nodes);
     let same = same(&nodes, &keys);
-    if json {
+    even_unread(if json {
         let concluded = json!({"same": same, "keys": keys});
-        out.json(&with(value, concluded))?;
+        out.json(&with(value, concluded))
     } else {
-        out.print(&words(&nodes, &keys))?;
-    }
+        out.print(&words(&nodes, &keys))
+    })?;
     Ok(u8::from(!same))
 }
 
@@ -47,7 +46,7 @@ fn same(nodes: &[Node<Key>], keys: &[Held]) -> bool {
 }
 
 fn words(nodes: &[Node<Key>], keys: &[Held]) -> String {
-    let width = nodes.iter().map(|n| n.name.chars().count()).max();
+    let width = nodes.iter().map(|n| columns(&n.name)).max();
     let width = width.unwrap_or(0).clamp(1, NAME);
     let mut text = String::new();
     for node in nodes {
@@ -56,7 +55,7 @@ fn words(nodes: &[Node<Key>], keys: &[Held]) -> String {
             Err(silent) => silent.words.clone(),
         };
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{:<width$}  {said}", cut(&node.name, width));
+        let _ = writeln!(text, "{}  {said}", cell(&node.name, width));
     }
     if let [usual, odd @ ..] = keys {
         if !odd.is_empty() {

@@ -8,13 +8,12 @@ mod status;
 mod why;
 
 use super::client::Result;
-use super::cluster::cut;
 use super::commands::{Cli, Question};
 use super::connect;
 use super::matrix;
 use super::output::Out;
 use super::status::UNKNOWN;
-use super::text::clean;
+use super::text::{clean, cut};
 use crate::types::NodeId;
 use crate::wire::{AllReply, Answer, NodeAnswer, Request, Unreachable, WireError};
 use serde::de::DeserializeOwned;

@@ -2,13 +2,14 @@
 
 use super::differs::{Difference, differences};
 use super::{Node, ask, code, list, with, worse};
-use crate::ctl::client::Result;
-use crate::ctl::cluster::cut;
+use crate::ctl::client::{Fail, Result};
 use crate::ctl::commands::Cli;
-use crate::ctl::output::{Out, View, exit_code};
-use crate::ctl::text::{Colour, clean, paint, wrap};
+use crate::ctl::output::{Out, View, even_unread, exit_code};
+use crate::ctl::status::{Dead, UNKNOWN};
+use crate::ctl::text::{Colour, cell, clean, columns, cut, paint, right, wrap};
+use crate::error::Kind;
 use crate::wire::{Mode, Request, Status};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// Most columns of a node's name in the table.
@@ -19,16 +20,36 @@ const REMARKS: usize = 10;
 const GAP: &str = "  ";
 
 pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
-    let (value, nodes) = ask::<Status>(cli, Request::Status)?;
+    let (value, nodes) = match ask::<Status>(cli, Request::Status) {
+        Ok(told) => told,
+        Err(e) => {
+            // A program gets an object in any case.
+            if let (true, Ok(dead)) = (json, Dead::look(&cli.socket)) {
+                even_unread(out.json(&unanswered(dead.json(), &e)))?;
+            }
+            return Err(e);
+        }
+    };
     let differs = differences(&nodes);
     let code = exit(&nodes, &differs);
-    if json {
+    even_unread(if json {
         let concluded = json!({"differs": differs, "exit": code});
-        out.json(&with(value, concluded))?;
+        out.json(&with(value, concluded))
     } else {
-        out.print(&words(&nodes, &differs, &out.view(false)))?;
-    }
+        out.print(&words(&nodes, &differs, &out.view(false)))
+    })?;
     Ok(code)
+}
+
+/// What there is where the daemon here, which asks the nodes, does not answer.
+fn unanswered(mut dead: Value, e: &Fail) -> Value {
+    let code = match e.kind() {
+        Kind::Usage => Kind::Usage.exit_code(),
+        _ => UNKNOWN,
+    };
+    dead["nodes"] = json!([]);
+    dead["err"] = json!(e.wire());
+    with(dead, json!({"differs": [], "exit": code}))
 }
 
 /// The worst of all nodes; that they differ is as bad as one that is degraded.
@@ -129,7 +150,7 @@ fn fit(words: &[String], width: usize) -> String {
             n => format!(" +{n}"),
         };
         let text = format!("{}{end}", words[..shown].join(", "));
-        if text.chars().count() <= width {
+        if columns(&text) <= width {
             return text;
         }
     }
@@ -137,7 +158,7 @@ fn fit(words: &[String], width: usize) -> String {
         0 => String::new(),
         n => format!(" +{n}"),
     };
-    let room = width.saturating_sub(end.chars().count());
+    let room = width.saturating_sub(end.len());
     format!("{}{end}", cut(&words[0], room))
 }
 
@@ -148,30 +169,29 @@ fn table(nodes: &[Node<Status>], view: &View) -> String {
         .iter()
         .map(|n| n.said.as_ref().ok().map(cells))
         .collect();
-    let width = |text: &str| text.chars().count();
-    let ids = nodes.iter().map(|n| width(&id(n))).max().unwrap_or(0);
+    let ids = nodes.iter().map(|n| columns(&id(n))).max().unwrap_or(0);
     let ids = ids.max("nodeid".len());
-    let mut columns = HEAD.map(width);
+    let mut widths = HEAD.map(columns);
     for row in rows.iter().flatten() {
-        for (column, cell) in columns.iter_mut().zip(row) {
-            *column = (*column).max(width(cell)).min(20);
+        for (width, text) in widths.iter_mut().zip(row) {
+            *width = (*width).max(columns(text)).min(20);
         }
     }
     // What is beside the name and the remarks; the name gives way where there is too little room.
-    let fixed = ids + columns.iter().sum::<usize>() + GAP.len() * (columns.len() + 2);
-    let longest = nodes.iter().map(|n| width(&n.name)).max().unwrap_or(0);
+    let fixed = ids + widths.iter().sum::<usize>() + GAP.len() * (widths.len() + 2);
+    let longest = nodes.iter().map(|n| columns(&n.name)).max().unwrap_or(0);
     let room = view.width.saturating_sub(fixed + REMARKS).max(4);
     let name = longest.clamp(4, NAME).min(room);
     let remarks_width = view.width.saturating_sub(fixed + name).max(1);
     let line = |called: &str, nodeid: &str, row: &[&str], rest: &str| {
-        let mut text = format!("{:<name$}{GAP}{nodeid:>ids$}", cut(called, name));
-        for (n, (cell, column)) in row.iter().zip(columns).enumerate() {
+        let mut text = format!("{}{GAP}{nodeid:>ids$}", cell(called, name));
+        for (n, (word, width)) in row.iter().zip(widths).enumerate() {
+            text.push_str(GAP);
             // Numbers to the right, words to the left.
-            let cell = cut(cell, column);
-            let _ = match n {
-                2 | 3 => write!(text, "{GAP}{cell:>column$}"),
-                _ => write!(text, "{GAP}{cell:<column$}"),
-            };
+            text.push_str(&match n {
+                2 | 3 => right(word, width),
+                _ => cell(word, width),
+            });
         }
         let text = format!("{text}{GAP}{rest}");
         cut(text.trim_end(), view.width)
@@ -192,13 +212,9 @@ fn table(nodes: &[Node<Status>], view: &View) -> String {
                 let _ = writeln!(text, "{line}");
             }
             (_, Err(silent)) => {
-                let head = format!(
-                    "{:<name$}{GAP}{:>ids$}{GAP}",
-                    cut(&node.name, name),
-                    id(node)
-                );
-                let indent = head.chars().count();
-                let mut head = head;
+                let called = cell(&node.name, name);
+                let mut head = format!("{called}{GAP}{:>ids$}{GAP}", id(node));
+                let indent = columns(&head);
                 for words in wrap(&silent.words, view.width.saturating_sub(indent)) {
                     let line = format!("{head}{words}");
                     let _ = writeln!(text, "{}", paint(&line, Colour::Red, view.colour));
@@ -294,7 +310,11 @@ config version differs: 7 on n1 and n3; 6 on n2
     fn no_line_is_wider_than_the_screen_whatever_the_nodes_say() {
         let mut nodes = cluster(16, 8);
         for (n, node) in nodes.iter_mut().enumerate() {
-            node.name = format!("{}-with-a-name-longer-than-anybody-likes", node.name);
+            let wide = [
+                "-with-a-name-longer-than-anybody-likes",
+                "节节节节节节节节节节节节",
+            ];
+            node.name = format!("{}{}", node.name, wide[n % 2]);
             node.nodeid = Some(NodeId(4_000_000_000));
             status(node, |mut s| {
                 s.config.version = Some(ConfigVersion(u64::MAX - n as u64));
@@ -308,7 +328,7 @@ config version differs: 7 on n1 and n3; 6 on n2
         silent(&mut nodes[5], Unreachable::OtherProtocol);
         for width in [80, 60, 40] {
             let text = shown(&nodes, width);
-            let wide: Vec<&str> = text.lines().filter(|l| l.chars().count() > width).collect();
+            let wide: Vec<&str> = text.lines().filter(|l| columns(l) > width).collect();
             assert!(wide.is_empty(), "{width}: {wide:?}");
         }
         assert!(shown(&nodes, 80).contains("other protocol:"), "no reason");

@@ -3,26 +3,46 @@
 use super::{Node, ask, list, with};
 use crate::ctl::client::Result;
 use crate::ctl::commands::Cli;
-use crate::ctl::output::{Out, View};
+use crate::ctl::output::{Out, View, even_unread};
 use crate::ctl::text::wrap;
-use crate::ctl::why::lines;
+use crate::ctl::why::{lines, no_report};
 use crate::event::Severity;
 use crate::verdict::{Report, UNREACHABLE, Verdict, rank};
 use crate::wire::{Request, Unreachable};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
-    let (value, nodes) = ask::<Report>(cli, Request::Why)?;
+    let (value, nodes) = match ask::<Report>(cli, Request::Why) {
+        Ok(told) => told,
+        Err(e) => {
+            // A program gets an object in any case: the daemon here, which asks the nodes, is the matter.
+            if json {
+                let group = Group {
+                    nodes: Vec::new(),
+                    verdict: no_report(cli, &e)?,
+                };
+                let value = json!({"nodes": [], "err": e.wire()});
+                even_unread(out.json(&with(value, concluded(&[group]))))?;
+            }
+            return Err(e);
+        }
+    };
     let groups = groups(&nodes);
-    let ok = groups.iter().all(|g| g.verdict.code == "healthy");
-    if json {
-        let concluded = json!({"ok": ok, "verdicts": groups});
-        out.json(&with(value, concluded))?;
+    even_unread(if json {
+        out.json(&with(value, concluded(&groups)))
     } else {
-        out.print(&words(&groups, &out.view(false)))?;
-    }
-    Ok(u8::from(!ok))
+        out.print(&words(&groups, &out.view(false)))
+    })?;
+    Ok(u8::from(!ok(&groups)))
+}
+
+fn ok(groups: &[Group]) -> bool {
+    groups.iter().all(|g| g.verdict.code == "healthy")
+}
+
+fn concluded(groups: &[Group]) -> Value {
+    json!({"ok": ok(groups), "verdicts": groups})
 }
 
 /// A verdict, and whose it is.

@@ -7,10 +7,9 @@ mod words;
 
 use super::all;
 use super::client::Result;
-use super::cluster::cut;
 use super::commands::Cli;
-use super::output::{Out, View};
-use super::text::{Colour, paint, wrap};
+use super::output::{Out, View, even_unread};
+use super::text::{Colour, cell, columns, cut, paint, right, wrap};
 use crate::wire::{Request, Status};
 use cells::{Cell, Grid, Matrix};
 use faults::{Fault, faults};
@@ -31,11 +30,11 @@ pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
     let (value, nodes) = all::ask::<Status>(cli, Request::Status)?;
     let matrix = Matrix::of(&nodes);
     let faults = faults(&matrix);
-    if json {
-        out.json(&all::with(value, concluded(&matrix, &faults)))?;
+    even_unread(if json {
+        out.json(&all::with(value, concluded(&matrix, &faults)))
     } else {
-        out.print(&words(&matrix, &faults, &out.view(false)))?;
-    }
+        out.print(&words(&matrix, &faults, &out.view(false)))
+    })?;
     Ok(u8::from(!faults.is_empty()))
 }
 
@@ -119,7 +118,7 @@ fn names(matrix: &Matrix) -> Names {
     let wide = matrix.nodes.len() <= WIDE;
     let width = if wide { 6 } else { 2 };
     let all = || matrix.nodes.iter().map(|n| n.name.as_str());
-    if all().all(|n| n.chars().count() <= width) {
+    if all().all(|n| columns(n) <= width) {
         let names: Vec<String> = all().map(str::to_owned).collect();
         return Names {
             rows: names.clone(),
@@ -142,21 +141,21 @@ fn names(matrix: &Matrix) -> Names {
 fn table(matrix: &Matrix, grid: &Grid, view: &View) -> String {
     let names = names(matrix);
     let title = format!("link {}", grid.link);
-    let label = names.rows.iter().map(|n| n.chars().count()).max();
+    let label = names.rows.iter().map(|n| columns(n)).max();
     let label = label.unwrap_or(0).max(title.len());
     let width = names.width;
     let room = view.width.saturating_sub(label) / (width + GAP);
     let mut text = String::new();
     let all: Vec<usize> = (0..matrix.nodes.len()).collect();
-    for columns in all.chunks(room.max(1)) {
-        let mut line = format!("{title:<label$}");
-        for b in columns {
-            let _ = write!(line, "{:>1$}", names.columns[*b], width + GAP);
+    for part in all.chunks(room.max(1)) {
+        let mut line = cell(&title, label);
+        for b in part {
+            line.push_str(&right(&names.columns[*b], width + GAP));
         }
         let _ = writeln!(text, "{line}");
         for a in &all {
-            let mut line = format!("{:<label$}", names.rows[*a]);
-            for b in columns {
+            let mut line = cell(&names.rows[*a], label);
+            for b in part {
                 let cell = grid.cells[*a][*b];
                 // Padded before it is painted: colours have no width.
                 let padded = format!("{:>1$}", symbol(cell, names.wide), width + GAP);
@@ -281,13 +280,13 @@ it), but n1 and n2 hear its corosync:
             for long in [false, true] {
                 let mut nodes = cluster(count, 2);
                 for n in nodes.iter_mut().filter(|_| long) {
-                    n.name = format!("{}.a-long-domain.example.org", n.name);
+                    n.name = format!("{}.a-long-节节-domain.example.org", n.name);
                 }
                 for l in &mut nodes[0].said.as_mut().unwrap().links {
                     l.connected = false;
                 }
                 let text = shown(&nodes, width);
-                let wide: Vec<&str> = text.lines().filter(|l| l.chars().count() > width).collect();
+                let wide: Vec<&str> = text.lines().filter(|l| columns(l) > width).collect();
                 assert!(wide.is_empty(), "{count} {width}: {wide:?}");
                 let whole = text.lines().filter(|l| l.starts_with("link ")).count();
                 assert!(whole >= 2, "{text}");

@@ -3,9 +3,9 @@
 mod plan;
 
 use super::all::{self, Node};
-use super::client::{Client, Fail, Result};
+use super::client::{Client, Result};
 use super::commands::Cli;
-use super::output::Out;
+use super::output::{Out, even_unread};
 use super::{complain, connect};
 use crate::error::Error;
 use crate::types::{Pid, WallMs};
@@ -34,22 +34,20 @@ pub(super) fn run(cli: &Cli, out: &Out, wait: Duration, dry_run: bool, json: boo
     }
     let mut done: Vec<&str> = Vec::new();
     for (n, step) in steps.iter().enumerate() {
+        // A cluster is not left half restarted because nobody reads how far it is.
         let say = |text: &str| match json {
             true => Ok(()),
-            false => out.print(text),
+            false => even_unread(out.print(text)),
         };
         say(&format!("{}: restarting … ", step.node))?;
         let began = Instant::now();
         if let Err(e) = turn(cli, step, wait) {
             say("failed\n")?;
-            let code = e.kind().exit_code();
-            let Some(cause) = stopped(e) else {
-                return Err(Fail::Pipe);
-            };
+            let (code, cause) = (e.kind().exit_code(), e.to_string());
             let left: Vec<&str> = steps[n + 1..].iter().map(|s| s.node.as_str()).collect();
             if json {
                 let stopped = json!({"node": step.node, "cause": cause});
-                out.json(&report(&steps, &done, &stopped))?;
+                even_unread(out.json(&report(&steps, &done, &stopped)))?;
             }
             complain(&last_words(step, &cause, &done, &left));
             return Ok(code);
@@ -59,17 +57,9 @@ pub(super) fn run(cli: &Cli, out: &Out, wait: Duration, dry_run: bool, json: boo
         done.push(&step.node);
     }
     if json {
-        out.json(&report(&steps, &done, &Value::Null))?;
+        even_unread(out.json(&report(&steps, &done, &Value::Null)))?;
     }
     Ok(0)
-}
-
-/// In words; none where nobody reads our output any more.
-fn stopped(e: Fail) -> Option<String> {
-    match e {
-        Fail::Pipe => None,
-        other => Some(other.to_string()),
-    }
 }
 
 fn report(steps: &[Step], done: &[&str], stopped: &Value) -> Value {
@@ -78,7 +68,7 @@ fn report(steps: &[Step], done: &[&str], stopped: &Value) -> Value {
 
 fn refuse(out: &Out, against: &[String], json: bool) -> Result<u8> {
     if json {
-        out.json(&json!({"steps": [], "refused": against, "restarted": []}))?;
+        even_unread(out.json(&json!({"steps": [], "refused": against, "restarted": []})))?;
     }
     for line in against {
         complain(&format!("restart all nodes: refused: {line}"));

@@ -64,6 +64,13 @@ pub fn meaning(exit: Exit, asked: bool, hung: bool, literal: bool, output: &[Str
     }
 }
 
+/// Whether it ended because one of its services could not be started, by which also a socket's name that
+/// is taken shows.
+#[must_use]
+pub fn no_service(exit: Exit) -> bool {
+    exit == Exit::Code(20)
+}
+
 fn code_text(code: i32) -> &'static str {
     match code {
         1 => "usage",

@@ -126,6 +126,7 @@ mod tests {
             },
             local: n == 0,
             config_version: None,
+            left_at: None,
         };
         let members: Vec<MemberStatus> = votes.iter().enumerate().map(member).collect();
         let expected = members.iter().map(|m| m.votes).sum();

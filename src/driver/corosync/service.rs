@@ -1,6 +1,7 @@
 //! The monitor's half of the driver: adopt, start in three steps, stop, check, housekeeping.
 
 use super::CorosyncSys;
+use super::exit;
 use super::output::{self, Output};
 use super::process::{Look, Process, look_within};
 use super::proof;
@@ -341,6 +342,13 @@ impl Service for CorosyncService {
                     if let Some(who) = Process::rival_text(&self.sys.params.paths) {
                         meaning.cause = format!("{}: {who}", meaning.cause);
                     }
+                }
+                if let Some(who) = exit::no_service(exit)
+                    .then(|| Process::network_rival(&self.sys.params.paths))
+                    .flatten()
+                {
+                    meaning.cause = format!("{}: {who}", meaning.cause);
+                    meaning.permanent = false;
                 }
                 self.remains_at = None;
                 check.ended = Some(process.ended(meaning, exit, &lines, now));

@@ -133,7 +133,12 @@ impl Remains {
     pub fn remove(&mut self, proc: &Proc) -> usize {
         // As far as that can be told: who cannot be looked at counts as living. What we ourselves still
         // have mapped of a dead one is not looked at any more.
-        let lives = |pid| !matches!(proc.read_stat(pid), Ok(None));
+        // A zombie has let go of all it had; its number is its own for as long as it is one.
+        let lives = |pid| match proc.read_stat(pid) {
+            Ok(Some(stat)) => !matches!(stat.state, 'Z' | 'X'),
+            Ok(None) => false,
+            Err(_) => true,
+        };
         let dead: Vec<Pid> = self
             .ours
             .pids
@@ -265,10 +270,14 @@ mod tests {
 
     /// A process in a pid namespace, with its numbers.
     fn live(dir: &Path, pid: &str, namespace: u32, numbers: &str) {
+        process(dir, pid, 'S', namespace, numbers);
+    }
+
+    fn process(dir: &Path, pid: &str, state: char, namespace: u32, numbers: &str) {
         let of = dir.join(format!("proc/{pid}"));
         fs::create_dir_all(of.join("ns")).unwrap();
         let zeros = " 0".repeat(18);
-        fs::write(of.join("stat"), format!("{pid} (x) S{zeros} 9\n")).unwrap();
+        fs::write(of.join("stat"), format!("{pid} (x) {state}{zeros} 9\n")).unwrap();
         fs::write(of.join("status"), format!("NSpid:\t{numbers}\n")).unwrap();
         symlink(format!("pid:[{namespace}]"), of.join("ns/pid")).unwrap();
     }
@@ -358,6 +367,19 @@ mod tests {
         assert_eq!(it.remove(&proc), 0);
         fs::remove_dir_all(dir.path().join("proc/70")).unwrap();
         assert_eq!(it.remove(&proc), 1);
+        assert_eq!(names(&it), Vec::<String>::new());
+    }
+
+    /// An adopted one is somebody else's child, who may take his time to reap it.
+    #[test]
+    fn a_zombie_is_dead() {
+        let (dir, mut it, proc) = bed();
+        process(dir.path(), "64", 'Z', 1, "64");
+        process(dir.path(), "71", 'Z', 1, "71");
+        file(&it, "qb-corosync-64-blackbox-data");
+        connection(&it, "qb-64-71-31-aaaaaa");
+        it.ours(Pid(64));
+        assert_eq!(it.remove(&proc), 2);
         assert_eq!(names(&it), Vec::<String>::new());
     }
 

@@ -81,6 +81,7 @@ impl Manager for Fake {
                 adopted: false,
                 since: WallMs(0),
                 restarts: 0,
+                deaths: 0,
                 last_exit: None,
                 next_retry_ms: None,
                 hold: false,

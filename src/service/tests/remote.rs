@@ -91,7 +91,11 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(limits: RemoteLimits) -> Server {
-        let (manager, source) = (Fake::new(64, 0), Source::new(Some(1), 0));
+        Server::with(Fake::new(64, 0), limits)
+    }
+
+    fn with(manager: Arc<Fake>, limits: RemoteLimits) -> Server {
+        let source = Source::new(Some(1), 0);
         let listen = Listen::Addrs(vec!["127.0.0.1:0".parse().unwrap()]);
         let m: Arc<Fake> = Arc::clone(&manager);
         let s: Arc<Source> = Arc::clone(&source);
@@ -313,6 +317,34 @@ fn events_are_followed_from_another_node() {
     }
     server.stop();
     assert!(link.message(Some(Instant::now() + SOON)).is_err());
+}
+
+/// As for a subscriber here: what the journal lacks comes from memory, or is told.
+#[test]
+fn a_hole_in_the_journal_is_told_to_another_node_too() {
+    let server = Server::with(Fake::new(4, 0), RemoteLimits::default());
+    for seq in 1..=9 {
+        server.manager.publish(seq);
+    }
+    let written = [1, 2, 3, 5, 8, 9];
+    server
+        .manager
+        .journal
+        .lock()
+        .retain(|s| written.contains(s));
+    let peers = server.peers(Some(1));
+    let request = Request::Subscribe { since: Some(0) };
+    let node = n1(&peers);
+    let (_, mut link, _turn) = peers.subscribe(&node, &request, LIMIT).unwrap();
+    let mut line = || {
+        let line = link.message(Some(Instant::now() + SOON)).unwrap().unwrap();
+        serde_json::from_slice::<Value>(&line).unwrap()
+    };
+    let told: Vec<Value> = (0..9).map(|_| line()).collect();
+    assert_eq!(told[3], json!({"lagged": {"from": 4, "next": 5}}));
+    let numbers: Vec<u64> = told.iter().filter_map(|l| l["seq"].as_u64()).collect();
+    assert_eq!(numbers, [1, 2, 3, 5, 6, 7, 8, 9]);
+    server.stop();
 }
 
 #[test]

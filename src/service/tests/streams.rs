@@ -101,6 +101,25 @@ fn what_is_lost_is_told_with_its_numbers() {
     bed.stop();
 }
 
+/// A full disk for a while: a slow subscriber gets from memory what the journal has not, and is told
+/// what nobody has.
+#[test]
+fn a_hole_in_the_journal_is_filled_from_memory_or_told() {
+    let bed = Bed::new(&Fake::new(4, 0), Limits::default());
+    for seq in 1..=9 {
+        bed.manager.publish(seq);
+    }
+    let written = [1, 2, 3, 5, 8, 9];
+    bed.manager.journal.lock().retain(|s| written.contains(s));
+    let mut c = bed.client();
+    c.ask(r#"{"req":"subscribe","since":0}"#);
+    let told: Vec<Value> = (0..9).map(|_| c.line().unwrap()).collect();
+    assert_eq!(told[3], json!({"lagged": {"from": 4, "next": 5}}));
+    let numbers: Vec<u64> = told.iter().filter_map(|l| l["seq"].as_u64()).collect();
+    assert_eq!(numbers, [1, 2, 3, 5, 6, 7, 8, 9]);
+    bed.stop();
+}
+
 #[test]
 fn who_says_no_more_after_subscribing_still_gets_events() {
     let bed = Bed::plain();

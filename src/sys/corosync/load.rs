@@ -25,7 +25,7 @@ pub struct Libraries {
 
 /// A library, or a function in it, that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct Lack {
     /// The file, as `libcmap.so.4`.
     pub library: String,
     /// The function that the file lacks; none if there is no such file, or it cannot be loaded.
@@ -34,25 +34,52 @@ pub struct Missing {
     pub cause: String,
 }
 
+/// All that is not there: of each library, itself or its first function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing(pub Vec<Lack>);
+
 impl fmt::Display for Missing {
     /// One line; what to do comes last.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let library = &self.library;
-        match &self.symbol {
-            Some(symbol) => write!(
+        let (old, none): (Vec<&Lack>, Vec<&Lack>) = self.0.iter().partition(|l| l.symbol.is_some());
+        let list = |name: fn(&str) -> String| {
+            let names: Vec<_> = none.iter().map(|l| name(&l.library)).collect();
+            names.join(", ")
+        };
+        if let Some(first) = none.first() {
+            let all = match none.len() {
+                1 => "library",
+                _ => "libraries",
+            };
+            write!(
                 f,
-                "corosync's library {library} has no {symbol} ({}): install the {library} of \
-                 corosync 3.1",
-                self.cause
-            ),
-            None => write!(
-                f,
-                "corosync's library {library} cannot be loaded ({}): install {} (elsewhere than on \
-                 Debian: corosynclib)",
-                self.cause,
-                package(library)
-            ),
+                "corosync's {all} {} cannot be loaded ({}): install {} (elsewhere than on Debian: \
+                 corosynclib)",
+                list(str::to_owned),
+                first.cause,
+                list(package)
+            )?;
         }
+        for (
+            n,
+            Lack {
+                library,
+                symbol,
+                cause,
+            },
+        ) in old.into_iter().enumerate()
+        {
+            if n > 0 || !none.is_empty() {
+                f.write_str("; ")?;
+            }
+            let symbol = symbol.as_deref().unwrap_or_default();
+            write!(
+                f,
+                "corosync's library {library} has no {symbol} ({cause}): install the {library} of \
+                 corosync 3.1"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -67,22 +94,56 @@ impl Libraries {
     /// Loads all of them: each from the first of the directories that has it, else from where the
     /// loader finds it.
     ///
+    /// One that lacks any of them is of no use: they come from the one build of corosync that installs
+    /// them together, and what is told of the cluster would have holes.
+    ///
     /// # Errors
-    /// The first library that cannot be loaded, or that lacks a function.
+    /// Every library that cannot be loaded, or that lacks a function.
     pub fn load(dirs: &[PathBuf]) -> Result<Arc<Libraries>, Missing> {
         Libraries::search(dirs, true)
     }
 
     /// `system`: also where the loader looks. Tests leave that out: the machine may have them.
     fn search(dirs: &[PathBuf], system: bool) -> Result<Arc<Libraries>, Missing> {
-        Ok(Arc::new(Libraries {
-            cmap: load(dirs, system, CmapFns::FILE, CmapFns::resolve)?,
-            quorum: load(dirs, system, QuorumFns::FILE, QuorumFns::resolve)?,
-            vote: load(dirs, system, VoteFns::FILE, VoteFns::resolve)?,
-            cfg: load(dirs, system, CfgFns::FILE, CfgFns::resolve)?,
-            cpg: load(dirs, system, CpgFns::FILE, CpgFns::resolve)?,
-        }))
+        let mut lacks = Vec::new();
+        let cmap = keep(
+            &mut lacks,
+            load(dirs, system, CmapFns::FILE, CmapFns::resolve),
+        );
+        let quorum = keep(
+            &mut lacks,
+            load(dirs, system, QuorumFns::FILE, QuorumFns::resolve),
+        );
+        let vote = keep(
+            &mut lacks,
+            load(dirs, system, VoteFns::FILE, VoteFns::resolve),
+        );
+        let cfg = keep(
+            &mut lacks,
+            load(dirs, system, CfgFns::FILE, CfgFns::resolve),
+        );
+        let cpg = keep(
+            &mut lacks,
+            load(dirs, system, CpgFns::FILE, CpgFns::resolve),
+        );
+        match (cmap, quorum, vote, cfg, cpg) {
+            (Some(cmap), Some(quorum), Some(vote), Some(cfg), Some(cpg)) => {
+                Ok(Arc::new(Libraries {
+                    cmap,
+                    quorum,
+                    vote,
+                    cfg,
+                    cpg,
+                }))
+            }
+            _ => Err(Missing(lacks)),
+        }
     }
+}
+
+/// Goes on where one is missing, to name the others too.
+fn keep<T>(lacks: &mut Vec<Lack>, loaded: Result<T, Lack>) -> Option<T> {
+    loaded.map_err(|lack| lacks.push(lack)).ok()
 }
 
 /// Where the libraries of a corosync binary lie if its prefix is one that the loader does not
@@ -108,8 +169,8 @@ fn load<T>(
     system: bool,
     file: &str,
     resolve: impl FnOnce(&Library) -> Result<T, &'static str>,
-) -> Result<T, Missing> {
-    let library = open_first(dirs, system, file).map_err(|cause| Missing {
+) -> Result<T, Lack> {
+    let library = open_first(dirs, system, file).map_err(|cause| Lack {
         library: file.to_owned(),
         symbol: None,
         cause,
@@ -117,7 +178,7 @@ fn load<T>(
     let resolved = resolve(&library);
     // Never unloaded, also when it is of no use: a repeated attempt gets the same one again.
     let _ = library.into_raw();
-    resolved.map_err(|symbol| Missing {
+    resolved.map_err(|symbol| Lack {
         library: file.to_owned(),
         symbol: Some(symbol.to_owned()),
         cause: "undefined symbol".to_owned(),

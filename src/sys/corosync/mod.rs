@@ -26,7 +26,7 @@ mod value;
 pub mod votequorum;
 
 pub use error::{CsError, CsResult};
-pub use load::{Libraries, Missing, dirs_for};
+pub use load::{Lack, Libraries, Missing, dirs_for};
 
 use crate::types::NodeId;
 use std::cmp::Ordering;

@@ -1,7 +1,7 @@
 //! The table of injected faults, healthy among them.
 
 use super::{base, edit, exit, link};
-use crate::types::ConfigVersion;
+use crate::types::{ConfigVersion, Pid};
 use crate::verdict::{REASONS, code_of};
 use crate::wire::sample::healthy;
 use crate::wire::{MemberState, Mode, Reason, ServiceState, Status, Unreachable};
@@ -28,6 +28,19 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
             &["across reboots too", "clusmgrctl start"],
         ),
         (
+            "held",
+            edit(base().standalone(Reason::Held), |s| {
+                s.service.state = ServiceState::Running;
+                s.service.pid = Some(Pid(4711));
+                s.service.adopted = true;
+            }),
+            &[
+                "across reboots too; and yet one runs (pid 4711)",
+                "somebody else started it",
+                "clusmgrctl stop ends it",
+            ],
+        ),
+        (
             "no-binary",
             base().standalone(Reason::NoBinary),
             &["the detail of no-binary", "--corosync-bin"],
@@ -51,7 +64,7 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
         (
             "crash-loop",
             base().died("exit 15 (fatal error of knet or totem)", 3),
-            &["exit 15", "3 times", "| line 3"],
+            &["exit 15", "4 times in a row", "| line 3"],
         ),
         (
             "crash-loop",
@@ -85,7 +98,7 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
         ),
         (
             "config-version-behind",
-            edit(base(), |s| {
+            edit(base().degraded("config-version-behind"), |s| {
                 s.cluster.as_mut().unwrap().members[2].config_version = Some(ConfigVersion(9));
             }),
             &[
@@ -208,6 +221,18 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
                 },
             ),
             &["pid 5 holds"],
+        ),
+        (
+            "two-corosyncs",
+            edit(
+                base().died(
+                    "exit 20 (x): pid 5 serves in this network already; it is not a corosync of \
+                     this node, as it sees other files: end it",
+                    0,
+                ),
+                |s| exit(s).code = Some(20),
+            ),
+            &["pid 5 serves", "a network of its own"],
         ),
         (
             "pid-file-held",

@@ -8,7 +8,7 @@ use crate::sys::file;
 use crate::sys::host;
 use crate::sys::pidfd::PidFd;
 use crate::sys::pidfile::{self, Holder};
-use crate::sys::procfs::{Check, Proc, ProcId};
+use crate::sys::procfs::{Check, Proc, ProcId, Stat};
 use crate::types::Pid;
 use std::path::{Path, PathBuf};
 
@@ -82,6 +82,25 @@ impl Process {
             text += "; it is not a corosync of this node, as it sees other files or another network: end it";
         }
         Some(text)
+    }
+
+    /// A corosync that serves in our network namespace and is not of this node, in words: one in a
+    /// container that has the host's network, say. The names of the sockets are its own there, and ours
+    /// ends without having got as far as the pid file.
+    #[must_use]
+    pub fn network_rival(paths: &CorosyncPaths) -> Option<String> {
+        let proc = here(paths);
+        let mut all = proc.in_our_network("corosync").into_iter();
+        let pid = all.find(|pid| {
+            let lives = |s: &Stat| !matches!(s.state, 'Z' | 'X') && s.ppid != host::own_pid().0;
+            let stat = proc.read_stat(*pid).ok().flatten();
+            let serves = proc.words(*pid).is_ok_and(|words| runs(&words));
+            stat.as_ref().is_some_and(lives) && serves && !proc.same_namespaces(*pid)
+        })?;
+        Some(format!(
+            "pid {pid} serves in this network already; it is not a corosync of this node, as it sees \
+             other files: end it, or give it a network of its own"
+        ))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::event::{Kind, Note, Severity};
 use crate::sys::corosync::RingId;
-use crate::types::{ConfigVersion, NodeId};
+use crate::types::{ConfigVersion, NodeId, WallMs};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of the ring.
@@ -16,6 +16,8 @@ pub(super) struct Members {
     pub(super) members: BTreeSet<NodeId>,
     /// Who has ever been in it, since corosync started.
     pub(super) seen: BTreeSet<NodeId>,
+    /// When those left who left before our eyes.
+    pub(super) left: BTreeMap<NodeId, WallMs>,
     /// The configuration versions that the nodes told, also those of nodes that are away.
     pub(super) versions: BTreeMap<NodeId, ConfigVersion>,
     /// This node.
@@ -82,6 +84,8 @@ impl Members {
         }
         self.ring = Some(ring);
         self.seen.extend(&now);
+        let at = WallMs::now();
+        self.left.extend(left.iter().map(|n| (*n, at)));
         let list = |ids: &BTreeSet<NodeId>| ids.iter().map(|n| n.0).collect::<Vec<_>>();
         let mut text = format!("ring {ring}: {}", self.named(&now));
         if joined.is_empty() && left.is_empty() {
@@ -162,6 +166,7 @@ impl Members {
         let mut notes: Vec<Note> = lost.into_iter().collect();
         self.ring = None;
         self.seen.clear();
+        self.left.clear();
         // What they told stays known: a node that comes back with another version is news.
         for id in std::mem::take(&mut self.members) {
             if Some(id) != self.local {
@@ -247,8 +252,10 @@ mod tests {
         let notes = m.ring(ring(4), &ids(&[1, 2]), &ids(&[1, 2]), &[]);
         assert_eq!(kinds(&notes), ["ring.changed", "node.joined"]);
         assert_eq!(notes[1].text, "n2 (2) joined");
+        assert!(m.left.is_empty());
         let notes = m.ring(ring(8), &ids(&[1]), &[], &ids(&[2]));
         assert_eq!(kinds(&notes), ["ring.changed", "node.left"]);
+        assert!(m.left.contains_key(&NodeId(2)));
         assert_eq!(notes[1].fields["nodeid"], 2);
     }
 

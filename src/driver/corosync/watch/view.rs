@@ -82,6 +82,11 @@ impl Parts {
             state,
             local: m.local == Some(id),
             config_version: m.versions.get(&id).copied(),
+            left_at: m
+                .left
+                .get(&id)
+                .copied()
+                .filter(|_| state == MemberState::Left),
         }
     }
 }

@@ -28,11 +28,17 @@ fn missing(dir: &Path) -> Missing {
     Libraries::search(&[dir.to_owned()], false).expect_err("all the libraries are there")
 }
 
+/// What of them is libcmap's.
+#[track_caller]
+fn of_cmap(dir: &Path) -> Lack {
+    missing(dir).0.remove(0)
+}
+
 #[test]
 fn a_library_that_is_nowhere_is_named_with_what_to_do() {
     let e = load(&["/nonexistent".into()], true, "libnone.so.4", |_| Ok(())).unwrap_err();
     assert_eq!(
-        e.to_string(),
+        Missing(vec![e]).to_string(),
         "corosync's library libnone.so.4 cannot be loaded (libnone.so.4: cannot open shared object \
          file: No such file or directory): install libnone4 (elsewhere than on Debian: corosynclib)"
     );
@@ -42,7 +48,7 @@ fn a_library_that_is_nowhere_is_named_with_what_to_do() {
 fn a_library_of_another_version_does_not_count_and_ours_is_named() {
     let dir = tempfile::tempdir().unwrap();
     build(dir.path(), "libcmap.so.5", &["cmap_initialize_map"]);
-    let e = missing(dir.path());
+    let e = of_cmap(dir.path());
     assert_eq!((e.library.as_str(), e.symbol), ("libcmap.so.4", None));
 }
 
@@ -54,13 +60,26 @@ fn a_library_without_a_function_is_named_with_the_function() {
         "libcmap.so.4",
         &["cmap_initialize_map", "cmap_finalize"],
     );
-    let e = missing(dir.path());
+    let e = of_cmap(dir.path());
     assert_eq!(e.library, "libcmap.so.4");
     assert_eq!(e.symbol.as_deref(), Some("cmap_fd_get"));
     assert_eq!(
-        e.to_string(),
+        Missing(vec![e]).to_string(),
         "corosync's library libcmap.so.4 has no cmap_fd_get (undefined symbol): install the \
          libcmap.so.4 of corosync 3.1"
+    );
+}
+
+#[test]
+fn all_that_is_missing_is_named_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    build(dir.path(), "libcfg.so.7", &["corosync_cfg_initialize"]);
+    assert_eq!(
+        missing(dir.path()).to_string(),
+        "corosync's libraries libcmap.so.4, libquorum.so.5, libvotequorum.so.8, libcpg.so.4 cannot be \
+         loaded (no such file): install libcmap4, libquorum5, libvotequorum8, libcpg4 (elsewhere than \
+         on Debian: corosynclib); corosync's library libcfg.so.7 has no corosync_cfg_finalize \
+         (undefined symbol): install the libcfg.so.7 of corosync 3.1"
     );
 }
 
@@ -68,10 +87,11 @@ fn a_library_without_a_function_is_named_with_the_function() {
 fn a_file_that_is_no_library_is_named_with_the_loaders_words() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("libcmap.so.4"), "no library\n").unwrap();
-    let e = missing(dir.path());
+    let e = of_cmap(dir.path());
     assert_eq!((e.library.as_str(), &e.symbol), ("libcmap.so.4", &None));
-    assert!(e.cause.contains("too short"), "{e}");
-    assert!(!e.to_string().contains('\n'), "{e}");
+    assert!(e.cause.contains("too short"), "{e:?}");
+    let text = Missing(vec![e]).to_string();
+    assert!(!text.contains('\n'), "{text}");
 }
 
 #[test]
@@ -102,7 +122,7 @@ fn a_directory_of_libraries_needs_no_ld_so_conf() {
     let load = |dir: &Path| load(&[dir.to_owned()], false, "libuser.so.1", |_| Ok(()));
     // Unless the machine has a libqb of its own, it cannot be loaded where that is not beside it.
     if let Err(e) = load(alone.path()) {
-        assert!(e.cause.contains("libqb.so.100"), "{e}");
+        assert!(e.cause.contains("libqb.so.100"), "{e:?}");
     }
     load(prefix).unwrap();
 }

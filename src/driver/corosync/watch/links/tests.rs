@@ -1,3 +1,5 @@
+//! Links of made-up nodes.
+
 use super::*;
 
 const ID: Id = (NodeId(2), 0);
