@@ -34,7 +34,7 @@ fn served(server: &Server) {
 
 fn quick() -> RemoteLimits {
     RemoteLimits {
-        handshake: Duration::from_millis(200),
+        handshake: Duration::from_secs(1),
         half_message: Duration::from_millis(200),
         idle: Duration::from_millis(400),
         ..RemoteLimits::default()
