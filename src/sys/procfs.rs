@@ -4,6 +4,9 @@
 //! root of proc is a parameter, so that tests need no real one. Format: proc(5).
 
 mod dump;
+mod work;
+
+pub use work::Work;
 
 use crate::error::{Error, Result};
 use crate::types::Pid;

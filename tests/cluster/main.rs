@@ -18,5 +18,6 @@ mod quorum;
 mod reloads;
 mod slow;
 mod stall;
+mod storm;
 mod stranger;
 mod why;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::sys::clock;
 use crate::sys::file;
 use crate::sys::pidfd::PidFd;
-use crate::sys::procfs::{Check, Proc, ProcId};
+use crate::sys::procfs::{Check, Proc, ProcId, Work};
 use crate::sys::spawn::{self, Program, SpawnError};
 use crate::types::{Mono, Pid, WallMs};
 use crate::wire::LastExit;
@@ -253,6 +253,12 @@ impl Process {
     #[must_use]
     pub fn dumps_core(&self) -> bool {
         Proc::default().dumps_core(self.id.pid)
+    }
+
+    /// What its main thread has done.
+    #[must_use]
+    pub fn work(&self) -> Option<Work> {
+        Proc::default().work(self.id.pid)
     }
 
     /// It does not answer: its end by our hand will be the end of a hang.

@@ -6,7 +6,7 @@ use super::output::{self, Output};
 use super::process::{Look, Process, look_within};
 use super::proof;
 use super::shm::Remains;
-use super::watch::Unanswered;
+use super::watch::{Unanswered, Works};
 use crate::driver::{Check, Hang, How, READY_TIMEOUT, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
@@ -50,6 +50,8 @@ pub struct CorosyncService {
     looked: Mono,
     /// The library call of `cm-watch` that corosync has not answered.
     unanswered: Unanswered,
+    /// What corosync does meanwhile.
+    works: Works,
     /// The running configuration that was compared with the file last.
     compared: Option<u64>,
     /// Since when they differ.
@@ -75,6 +77,7 @@ impl CorosyncService {
             space_at: None,
             looked: clock::now(),
             unanswered: Unanswered::default(),
+            works: Works::default(),
             compared: None,
             differs: None,
             remains: Remains::load(Path::new(SHM), &run_dir, &Proc::default().boot_id()?),
@@ -373,7 +376,10 @@ impl Service for CorosyncService {
                 let counts = self.sys.watch.answered() || now.since(process.since) >= READY_TIMEOUT;
                 let late = time >= NOT_ANSWERING || limit.is_some_and(|l| time >= l);
                 let core = late && process.dumps_core();
-                let excused = core || self.unanswered.excused();
+                let works = self
+                    .works
+                    .look(self.unanswered.which(), now, || process.work());
+                let excused = core || works || self.unanswered.excused();
                 let hangs = limit.is_some_and(|l| time >= patience(l, excused));
                 if counts && check.hung.is_none() && hangs {
                     process.hangs();
@@ -383,10 +389,10 @@ impl Service for CorosyncService {
                     check.hung = None;
                 }
                 if counts && time >= NOT_ANSWERING {
-                    let why = if core {
-                        ": it has crashed and writes its core"
-                    } else {
-                        ""
+                    let why = match (core, works) {
+                        (true, _) => ": it has crashed and writes its core",
+                        (false, true) => ": it works, and serves nobody meanwhile",
+                        (false, false) => "",
                     };
                     let text = format!("a call has been unanswered for {} s{why}", time.as_secs());
                     self.sys.set_degraded("not-answering", &text);

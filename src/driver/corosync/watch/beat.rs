@@ -128,6 +128,12 @@ impl Unanswered {
         self.call.is_some()
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn which(&self) -> Option<u64> {
+        self.call.map(|c| c.number)
+    }
+
     /// Whether it may take longer than others.
     #[must_use]
     pub fn excused(&self) -> bool {

@@ -26,9 +26,11 @@ mod reload;
 mod round;
 mod tell;
 mod view;
+mod works;
 
 pub(super) use beat::{Beat, Unanswered};
 pub(super) use round::Watching;
+pub(super) use works::Works;
 
 use crate::error::Result;
 use crate::sys::wake::Waker;
