@@ -311,6 +311,7 @@ impl Peers {
             Trouble::new(Unreachable::NoKey, text)
         };
         let psk = self.view().psk.clone().ok_or_else(no_key)?;
+        let began = Instant::now();
         let good = self.good.lock().get(&node.name).copied();
         let find = || {
             let (found, all) = resolve::at_hand(&node.addrs);
@@ -334,7 +335,10 @@ impl Peers {
             ),
             _ => trouble,
         });
-        self.turns.heard(&node.name, link.as_ref().err());
+        // Silence for a moment says nothing.
+        let whole = by.saturating_duration_since(began) >= CONNECT / 2;
+        let told = link.as_ref().err().filter(|_| whole);
+        self.turns.heard(&node.name, told);
         let mut good = self.good.lock();
         match &link {
             Ok(link) => good.insert(node.name.clone(), link.address),

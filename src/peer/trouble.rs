@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::noise::{Broken, Refusal};
+use crate::sys::tcp;
 use crate::wire::Unreachable;
 use std::fmt;
 use std::io;
@@ -84,12 +85,8 @@ impl From<Broken> for Trouble {
 impl From<io::Error> for Trouble {
     fn from(e: io::Error) -> Trouble {
         // That who is on the way says so, or the kernel here, and not its silence, makes no other case of it.
-        let off = matches!(
-            e.raw_os_error(),
-            Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN)
-        );
         match e.kind() {
-            _ if off => Trouble::new(
+            _ if tcp::has_no_way(&e) => Trouble::new(
                 Unreachable::TimedOut,
                 format!("{e}; it is off or cut off, or this node has no way to its network"),
             ),
@@ -106,20 +103,20 @@ impl From<io::Error> for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use io::ErrorKind;
 
     #[test]
     fn a_node_that_is_off_is_so_by_silence_and_by_what_the_network_says() {
         for e in [
-            libc::EHOSTUNREACH,
-            libc::ENETUNREACH,
-            libc::EHOSTDOWN,
-            libc::ENETDOWN,
-            libc::ETIMEDOUT,
+            ErrorKind::HostUnreachable,
+            ErrorKind::NetworkUnreachable,
+            ErrorKind::NetworkDown,
+            ErrorKind::TimedOut,
         ] {
-            let trouble = Trouble::from(io::Error::from_raw_os_error(e));
+            let trouble = Trouble::from(io::Error::from(e));
             assert_eq!(trouble.why, Unreachable::TimedOut, "{trouble}");
         }
-        let other = Trouble::from(io::Error::from_raw_os_error(libc::EACCES));
+        let other = Trouble::from(io::Error::from(ErrorKind::PermissionDenied));
         assert_eq!(other.why, Unreachable::Failed);
     }
 }

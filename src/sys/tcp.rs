@@ -86,6 +86,17 @@ pub fn keep_alive(stream: &TcpStream) {
     let _ = setsockopt(stream, sockopt::KeepAlive, &true);
 }
 
+/// Whether it says that there is no way to the other side, or nobody there.
+#[must_use]
+pub fn has_no_way(e: &io::Error) -> bool {
+    let kinds = [
+        io::ErrorKind::HostUnreachable,
+        io::ErrorKind::NetworkUnreachable,
+        io::ErrorKind::NetworkDown,
+    ];
+    kinds.contains(&e.kind()) || e.raw_os_error() == Some(libc::EHOSTDOWN)
+}
+
 /// What came of a connection that was begun.
 ///
 /// # Errors
@@ -136,6 +147,21 @@ mod tests {
             let e = outcome(address).unwrap_err();
             assert_eq!(e.kind(), io::ErrorKind::ConnectionRefused);
         }
+    }
+
+    #[test]
+    fn the_network_says_that_there_is_no_way() {
+        for e in [
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::EHOSTDOWN,
+            libc::ENETDOWN,
+        ] {
+            assert!(has_no_way(&io::Error::from_raw_os_error(e)), "{e}");
+        }
+        assert!(!has_no_way(&io::Error::from_raw_os_error(
+            libc::ECONNREFUSED
+        )));
     }
 
     #[test]
