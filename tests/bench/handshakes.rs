@@ -107,7 +107,7 @@ fn reports(peers: &Peers, node: &RemoteNode) -> Vec<f64> {
         if asked >= end {
             return times;
         }
-        let answered = peers.ask(node, &Request::PeerReport, LIMIT);
+        let answered = peers.ask(node, &Request::PeerReport, LIMIT, None);
         times.push(asked.elapsed().as_secs_f64() * 1e3);
         assert!(matches!(answered, Ok((Answer::Ok(_), _))), "{answered:?}");
     }

@@ -53,7 +53,7 @@ fn strangers_disturb_neither_corosync_nor_members_nor_the_local_service_nor_the_
         until("the knocking is over", LONG, || {
             n1.status();
             let nodes = crate::bed::all(&n2, &["status"]);
-            assert_eq!(reached(&nodes), ["ok"; 2]);
+            assert_eq!(reached(&nodes), ["ok"; 2], "{}", nodes[0]);
             asked += 1;
             knocking.is_finished().then_some(())
         });

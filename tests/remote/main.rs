@@ -9,6 +9,7 @@ mod common;
 mod compare;
 mod deaf;
 mod door;
+mod elsewhere;
 mod first;
 mod isolated;
 mod liar;
