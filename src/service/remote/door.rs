@@ -100,11 +100,12 @@ impl Door {
         if !changed && !due {
             return;
         }
-        // Who began under another key is a stranger to this one.
+        // Who began under another key is a stranger to this one, and who was let in by it too.
         if changed && view.psk != self.view.psk {
             for stranger in self.strangers.drain(..) {
                 self.shared.leave(stranger.id);
             }
+            self.shared.expel();
         }
         self.view = view;
         let wanted = addresses(&self.listen, &self.view);
@@ -266,6 +267,10 @@ impl Door {
             log::warn!("serve node {}: {e}", stranger.ip);
             self.shared.leave(id);
         };
+        // Beyond those in their places only who was expelled and waits for the outcome of an order.
+        if self.threads.len() >= 2 * self.shared.limits.clients {
+            return failed(&"too many of another key are not done yet");
+        }
         let waker = match Waker::new() {
             Ok(waker) => waker,
             Err(e) => return failed(&e),

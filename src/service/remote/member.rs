@@ -52,6 +52,9 @@ impl Member {
 
     fn requests(&mut self) -> Over {
         loop {
+            if self.shared.ends(self.id) {
+                return Over;
+            }
             match self.channel.open() {
                 Err(_) => return Over,
                 Ok(Some(message)) => {
@@ -142,7 +145,31 @@ impl Member {
             let e = Error::new("write", "the answer", "it is longer than a message may be");
             text = reply_line(id, proto, refuse(&e));
         }
-        self.send(text.trim_end())
+        self.write(text.trim_end())
+    }
+
+    /// Writes all of it, or ends the connection: who does not read must not cost anything for longer.
+    fn write(&mut self, line: &str) -> Result<(), Over> {
+        let mut out = Vec::with_capacity(line.len() + 64);
+        self.channel
+            .seal(line.as_bytes(), &mut out)
+            .map_err(|_| Over)?;
+        let deadline = Instant::now() + self.shared.limits.write;
+        let mut bytes = &out[..];
+        while !bytes.is_empty() {
+            match (&self.slot.stream).write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(e) if would_block(&e) => {
+                    let what = [(self.slot.stream.as_fd(), Want::Write)];
+                    let [got] = wait(what, Some(deadline)).map_err(|_| Over)?;
+                    if !got.ready || Instant::now() >= deadline {
+                        return Err(Over);
+                    }
+                }
+                Err(_) => return Err(Over),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -164,28 +191,12 @@ impl Stream for Member {
         self.shared.ends(self.id)
     }
 
-    /// Writes all of it, or ends the connection: who does not read must not cost anything for longer.
     fn send(&mut self, line: &str) -> Result<(), Over> {
-        let mut out = Vec::with_capacity(line.len() + 64);
-        self.channel
-            .seal(line.as_bytes(), &mut out)
-            .map_err(|_| Over)?;
-        let deadline = Instant::now() + self.shared.limits.write;
-        let mut bytes = &out[..];
-        while !bytes.is_empty() {
-            match (&self.slot.stream).write(bytes) {
-                Ok(n) => bytes = &bytes[n..],
-                Err(e) if would_block(&e) => {
-                    let what = [(self.slot.stream.as_fd(), Want::Write)];
-                    let [got] = wait(what, Some(deadline)).map_err(|_| Over)?;
-                    if !got.ready || Instant::now() >= deadline {
-                        return Err(Over);
-                    }
-                }
-                Err(_) => return Err(Over),
-            }
+        // The key that it was asked for with counts no longer: not one event more.
+        if self.shared.expelled(self.id) {
+            return Err(Over);
         }
-        Ok(())
+        self.write(line)
     }
 
     fn rest(&mut self) -> Result<(), Over> {

@@ -244,6 +244,34 @@ fn a_changed_key_counts_at_once() {
 }
 
 #[test]
+fn who_was_let_in_by_a_key_ends_with_it() {
+    let server = Server::new(RemoteLimits::default());
+    let (old, new) = (server.peers(Some(1)), server.peers(Some(2)));
+    let node = n1(&old);
+    let subscribe = Request::Subscribe { since: None };
+    let (_, mut link, turn) = old.subscribe(&node, &subscribe, LIMIT).unwrap();
+    std::thread::scope(|scope| {
+        // An order under way is answered, and then it ends too.
+        let waits = scope.spawn(|| ask(&old, &Request::Restart { wait_ms: 1 }));
+        server.manager.entered.1.recv_timeout(SOON).unwrap();
+        server.source.change(Some(2));
+        assert!(link.message(Some(Instant::now() + SOON)).is_err());
+        server.manager.publish(1);
+        until("the new key", || ask(&new, &Request::Status).ok());
+        server.manager.release.0.send(()).unwrap();
+        let answered = waits.join().unwrap().unwrap();
+        assert!(matches!(answered, Answer::Ok(_)), "{answered:?}");
+    });
+    drop(turn);
+    // And with the key gone.
+    let node = n1(&new);
+    let (_, mut link, _turn) = new.subscribe(&node, &subscribe, LIMIT).unwrap();
+    server.source.change(None);
+    assert!(link.message(Some(Instant::now() + SOON)).is_err());
+    server.stop();
+}
+
+#[test]
 fn events_are_followed_from_another_node() {
     let server = Server::new(RemoteLimits::default());
     let peers = server.peers(Some(1));
