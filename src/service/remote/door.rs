@@ -108,7 +108,8 @@ impl Door {
             self.shared.expel();
         }
         self.view = view;
-        let wanted = addresses(&self.listen, &self.view);
+        // A name that was not found yet is an address that is missing too.
+        let (wanted, unnamed) = addresses(&self.listen, &self.view, changed);
         self.listeners.retain(|(a, _)| wanted.contains(a));
         let mut failed = Vec::new();
         for address in &wanted {
@@ -120,11 +121,6 @@ impl Door {
                 Err(e) => failed.push(e.to_string()),
             }
         }
-        // A name that was not found yet is an address that is missing too.
-        let unnamed = matches!(self.listen, Listen::Links)
-            && self.view.psk.is_some()
-            && self.view.local.is_some()
-            && wanted.is_empty();
         self.missing = (!failed.is_empty() || unnamed).then(|| Instant::now() + LISTEN_AGAIN);
         self.tell(&failed);
         let bound = self.listeners.iter().map(|(_, l)| l.local_addr());
@@ -154,8 +150,11 @@ impl Door {
     fn let_in(&mut self) -> bool {
         let mut came: Vec<(TcpStream, SocketAddr)> = Vec::new();
         let mut short = false;
+        // Each has its share: whoever knocks at one address keeps nobody out at another.
+        let share = AT_ONCE.div_ceil(self.listeners.len().max(1));
         for (_, listener) in &self.listeners {
-            while came.len() < AT_ONCE {
+            let most = came.len() + share;
+            while came.len() < most {
                 match listener.accept() {
                     Ok(one) => came.push(one),
                     Err(e) => match e.kind() {
@@ -291,6 +290,8 @@ impl Door {
             shared: Arc::clone(&self.shared),
             manager: Arc::clone(&self.manager),
             greeted: false,
+            rests: Instant::now(),
+            began: None,
         };
         let thread = Builder::new()
             .name(format!("cm-conn-r{id}"))

@@ -41,6 +41,9 @@ pub(super) struct Member {
     pub(super) shared: Arc<Shared>,
     pub(super) manager: Arc<dyn Manager>,
     pub(super) greeted: bool,
+    /// Since when he has had his answer, and since when a message of his has begun.
+    pub(super) rests: Instant,
+    pub(super) began: Option<Instant>,
 }
 
 impl Member {
@@ -58,9 +61,11 @@ impl Member {
             match self.channel.open() {
                 Err(_) => return Over,
                 Ok(Some(message)) => {
+                    self.began = None;
                     if let Err(over) = self.request(&message) {
                         return over;
                     }
+                    self.rests = Instant::now();
                 }
                 Ok(None) => {
                     if let Err(over) = self.read() {
@@ -74,12 +79,17 @@ impl Member {
     /// Waits for bytes and reads some.
     fn read(&mut self) -> Result<(), Over> {
         let limits = self.shared.limits;
-        let patience = if self.channel.in_the_middle() {
-            limits.half_message
+        let deadline = if self.channel.in_the_middle() {
+            let began = self.began.get_or_insert_with(Instant::now);
+            let deadline = *began + limits.half_message;
+            // Asked of the clock: who sends a byte now and then is late too.
+            if Instant::now() >= deadline {
+                return Err(Over);
+            }
+            deadline
         } else {
-            limits.idle
+            self.rests + limits.idle
         };
-        let deadline = Instant::now() + patience;
         loop {
             if self.shared.ends(self.id) {
                 return Err(Over);
