@@ -18,12 +18,15 @@ fn report(id: u32) -> PeerReport {
         nodeid: Some(NodeId(id)),
         config_version: Some(ConfigVersion(7)),
         sha256: Some("0123456789abcdef".repeat(4)),
-        running_version: Some(ConfigVersion(7)),
+        running_version: None,
         fingerprint: Some("ab12cd34".to_owned()),
         state: ServiceState::Running,
         quorate: true,
         members: [1, 2, 3].map(NodeId).into(),
         isolated: false,
+        drift: false,
+        claiming: false,
+        restarting: false,
     }
 }
 
@@ -472,4 +475,37 @@ fn what_a_peer_said_last_counts_while_it_is_away_and_is_said_so() {
     assert!(detail.contains("when it last answered"), "{detail}");
     let since = r.compare.degraded()[0].since;
     assert_eq!(since, WallMs(10_000), "the reason is as old as it was");
+}
+
+#[test]
+fn what_a_peer_runs_with_counts_where_it_is_newer_than_what_it_holds() {
+    // A hand edit there, which was read: whoever starts with 7 cannot join it.
+    let edited = || {
+        says(edit(report(2), |p| {
+            (p.running_version, p.drift) = (Some(ConfigVersion(9)), true);
+        }))
+    };
+    let mut r = Rounds::default();
+    let out = r.two(edited());
+    assert_eq!(kinds(&out), ["peer.differs", "degraded"]);
+    let note = &out.notes[0];
+    assert!(note.text.contains("this node is behind"), "{}", note.text);
+    assert_eq!(
+        (field(note, "ours"), field(note, "theirs")),
+        (json!(7), json!(9))
+    );
+    assert_eq!(out.statuses[0].config_version, Some(ConfigVersion(9)));
+    // What is held here was made 9 too: what is held there is no matter of this.
+    let nine = edit(report(1), |p| p.config_version = Some(ConfigVersion(9)));
+    let out = r.go(&nine, vec![(2, edited())]);
+    assert_eq!(kinds(&out), ["peer.agrees", "degraded.ended"]);
+    // As is a hand edit here, which is what would be started.
+    let drifts = edit(report(1), |p| {
+        (p.running_version, p.drift) = (Some(ConfigVersion(9)), true);
+    });
+    let mut r = Rounds::default();
+    assert_eq!(kinds(&r.go(&drifts, vec![(2, edited())])), [""; 0]);
+    // A node that runs with less than it holds starts with what it holds.
+    let waits = edit(report(1), |p| p.running_version = Some(ConfigVersion(6)));
+    assert_eq!(kinds(&r.go(&waits, vec![(2, says(report(2)))])), [""; 0]);
 }
