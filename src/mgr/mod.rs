@@ -1,12 +1,14 @@
 //! The manager: one global `ClusMgr` behind a mutex, the monitor thread that owns the process, and
 //! the thread that numbers and journals events.
 
+mod asked;
 mod change;
 mod kept;
 pub mod monitor;
 mod peers;
 pub mod publish;
 pub mod state;
+mod turn;
 mod view;
 
 pub use kept::{Kept, STATE_NAME, STATE_VERSION};
@@ -15,7 +17,7 @@ use view::View;
 
 use crate::driver::{DriverData, DriverOps};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Hub, Note};
+use crate::event::{Hub, Kind as EventKind, Note, Severity};
 use crate::journal::Reader;
 use crate::peer::Peers;
 use crate::peer::watch::PeerWatch;
@@ -28,6 +30,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use state::{Hold, Input, State};
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -63,6 +66,10 @@ pub struct ClusMgr {
     orders: VecDeque<Order>,
     /// The change of the configuration that is under way, in words.
     changing: Option<String>,
+    /// This node's turn in a round of restarts.
+    claim: Option<turn::Claim>,
+    /// Which orders of other nodes were told.
+    asked: asked::Asked,
     /// The number of the newest order.
     given: u64,
 }
@@ -93,6 +100,8 @@ pub enum Command {
     Stop(Hold),
     /// Stop, then run.
     Restart,
+    /// The same in a round over all nodes: only if it is this node's turn.
+    RestartInTurn,
 }
 
 impl Command {
@@ -100,7 +109,7 @@ impl Command {
         match self {
             Command::Start(ends) => Input::Start(ends),
             Command::Stop(hold) => Input::Stop(hold),
-            Command::Restart => Input::Restart,
+            Command::Restart | Command::RestartInTurn => Input::Restart,
         }
     }
 
@@ -110,7 +119,7 @@ impl Command {
         match self {
             Command::Start(_) => "start",
             Command::Stop(_) => "stop",
-            Command::Restart => "restart",
+            Command::Restart | Command::RestartInTurn => "restart",
         }
     }
 }
@@ -182,6 +191,8 @@ impl Manager {
             view,
             orders: VecDeque::new(),
             changing: None,
+            claim: None,
+            asked: asked::Asked::default(),
             given: 0,
         };
         Manager {
@@ -286,6 +297,37 @@ impl Manager {
     /// # Errors
     /// When it did not come about; in the words of the last exit or of the mode.
     pub fn command(&self, wanted: Command, by: &str, wait: Duration) -> Result<()> {
+        if wanted != Command::RestartInTurn {
+            return self.place(wanted, by, wait, None);
+        }
+        self.in_turn(|| self.place(Command::Restart, by, wait, None))
+    }
+
+    /// As [`Manager::command`], asked for by a node that calls itself so, from this address: that is told
+    /// where the order is taken.
+    ///
+    /// # Errors
+    /// As [`Manager::command`].
+    pub fn command_of_peer(
+        &self,
+        wanted: Command,
+        by: &str,
+        wait: Duration,
+        peer: (&str, IpAddr),
+    ) -> Result<()> {
+        if wanted != Command::RestartInTurn {
+            return self.place(wanted, by, wait, Some(peer));
+        }
+        self.in_turn(|| self.place(Command::Restart, by, wait, Some(peer)))
+    }
+
+    fn place(
+        &self,
+        wanted: Command,
+        by: &str,
+        wait: Duration,
+        peer: Option<(&str, IpAddr)>,
+    ) -> Result<()> {
         let deadline = Instant::now() + wait;
         let object = "corosync";
         let mut guard = self.clusmgr.lock();
@@ -297,6 +339,9 @@ impl Manager {
             return Err(
                 Error::new(wanted.as_str(), object, "too many orders wait").kind(Kind::Busy)
             );
+        }
+        if let Some(peer) = peer {
+            guard.tell_of(peer, wanted, by);
         }
         let number = guard.give(wanted.input(), by);
         MutexGuard::unlocked(&mut guard, || self.waker.wake());
@@ -372,6 +417,27 @@ impl Manager {
 }
 
 impl ClusMgr {
+    /// That another node has asked for this, and that it is done.
+    fn tell_of(&mut self, (node, address): (&str, IpAddr), wanted: Command, by: &str) {
+        let what = wanted.as_str();
+        let Some(untold) = self.asked.take(address, what, clock::now()) else {
+            return;
+        };
+        let mut text = format!("{by} asks for a {what} of corosync");
+        if untold > 0 {
+            text = format!("{text}; {untold} times more in between");
+        }
+        let note = Note::new(EventKind::PeerAsked, Severity::Notice, text)
+            .with("from", node)
+            .with("what", what)
+            .with("address", address.to_string());
+        let note = match untold {
+            0 => note,
+            _ => note.with("untold", untold),
+        };
+        self.driver_data.evt_public_queue().push(note);
+    }
+
     fn give(&mut self, input: Input, by: &str) -> u64 {
         self.given += 1;
         self.orders.push_back(Order {

@@ -10,6 +10,7 @@ mod door;
 mod matrix;
 mod nodes;
 mod orders;
+mod running;
 mod wire;
 
 #[test]

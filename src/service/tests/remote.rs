@@ -250,9 +250,13 @@ fn who_was_let_in_by_a_key_ends_with_it() {
     let node = n1(&old);
     let subscribe = Request::Subscribe { since: None };
     let (_, mut link, turn) = old.subscribe(&node, &subscribe, LIMIT).unwrap();
+    let restart = &Request::Restart {
+        rolling: false,
+        wait_ms: 1,
+    };
     std::thread::scope(|scope| {
         // An order under way is answered, and then it ends too.
-        let waits = scope.spawn(|| ask(&old, &Request::Restart { wait_ms: 1 }));
+        let waits = scope.spawn(|| ask(&old, restart));
         server.manager.entered.1.recv_timeout(SOON).unwrap();
         server.source.change(Some(2));
         assert!(link.message(Some(Instant::now() + SOON)).is_err());
