@@ -66,8 +66,8 @@ fn who_follows_by_a_key_that_is_none_any_more_hears_nothing_more() {
     let lab = formed("remote-follow", "2", 2);
     let (n1, n2) = (lab.node(1), lab.node(2));
     wait_all(&n1, "both", |n| reached(n) == ["ok"; 2]);
-    n1.spawn("clusmgrctl --node n2 events -f --json >/tmp/followed 2>&1");
-    let followed = || String::from_utf8(n1.read("/tmp/followed")).unwrap_or_default();
+    n1.spawn("clusmgrctl --node n2 events -f --since 0 --json");
+    let followed = || String::from_utf8(n1.read("/tmp/spawned.out")).unwrap_or_default();
     let sees = |seq: u64| followed().contains(&format!("\"seq\":{seq},"));
     n2.ctl(&["stop"]).ok();
     let last = n2.latest();
