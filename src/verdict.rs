@@ -61,6 +61,7 @@ const DOWN: &[&str] = &[
     "died",
     "key-drift",
     "peer-key",
+    "peer-identity",
     "drift",
     "starting",
 ];
@@ -82,6 +83,7 @@ const UP: &[&str] = &[
     "isolated",
     "peer-key",
     "peer-config",
+    "peer-identity",
     "connected-but-no-member",
     "not-quorate",
     "not-delivering",
@@ -260,7 +262,7 @@ impl Findings<'_> {
             if self.running() { LATER_UP } else { LATER_DOWN },
             order.len(),
         );
-        let of_peers = ["peer-key", "peer-config"];
+        let of_peers = ["peer-key", "peer-config", "peer-identity"];
         let unrelated = of_peers.map(|code| self.has(code) && !self.explains(code));
         // A full /dev/shm hurts a corosync that runs in this alone: it serves no new client.
         let cause = self.has("no-answer").then_some("shm-full");

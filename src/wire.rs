@@ -14,7 +14,10 @@ mod text;
 pub use cluster::{ClusterStatus, LinkStatus, MemberState, MemberStatus};
 pub use config::{ChangeReport, CheckReport, DiffReport, HistoryEntry, HistoryPage, WireFinding};
 pub use page::{EventsPage, lagged_line};
-pub use peer::{AllReply, Hello, NodeAnswer, PeerReport, PeerStatus, Unreachable};
+pub use peer::{
+    ANSWERS, AllReply, Hello, NodeAnswer, PeerReport, PeerStatus, To, Unreachable, WRONG_NODE,
+    called, short,
+};
 pub use request::{Change, Request};
 pub use text::ConfText;
 

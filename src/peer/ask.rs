@@ -9,11 +9,8 @@ use std::time::Instant;
 
 impl Ask for Arc<Peers> {
     fn ask_all(&self, deadline: Instant) -> Vec<Asked> {
-        let limit = deadline.saturating_duration_since(Instant::now());
         // It has a place of its own at every node, so that it never waits for an operator's requests.
-        let all = self.each(limit, |node, rest| {
-            self.ask_now(node, &Request::PeerReport, rest)
-        });
+        let all = self.each(|node| self.ask_by(node, &Request::PeerReport, deadline));
         let one = |(node, answered, _)| Asked {
             peer: peer(node),
             heard: heard(answered),

@@ -4,7 +4,9 @@
 //! still counts. What is missing on either side, as in a node that has no configuration yet, is not
 //! compared, and shown.
 
-use super::differs::{Difference, What, impostor, newest, of_config, of_key, to_start, wrong_key};
+use super::differs::{
+    Difference, What, impostor, newest, of_config, of_key, to_start, wrong_key, wrong_node,
+};
 use super::items::Item;
 use super::report::{tidied, tidy};
 use super::told::{Tell, Told};
@@ -58,6 +60,7 @@ pub struct Compare {
     known: Vec<Known>,
     config: Item,
     key: Item,
+    identity: Item,
 }
 
 impl Default for Compare {
@@ -66,6 +69,7 @@ impl Default for Compare {
             known: Vec::new(),
             config: Item::new("peer-config", Severity::Warning),
             key: Item::new("peer-key", Severity::Err),
+            identity: Item::new("peer-identity", Severity::Err),
         }
     }
 }
@@ -84,7 +88,7 @@ struct Known {
     impostor: Option<Difference>,
     /// The fingerprint of this node's key that it did not take.
     refused_key: Option<Option<String>>,
-    reach: Told<Unreachable>,
+    reach: Told<Reach>,
     told: [Told<Difference>; What::ALL.len()],
 }
 
@@ -111,14 +115,26 @@ impl Compare {
         let (config, key) = (self.config_detail(own), self.key_detail(own));
         out.notes.extend(self.config.set(config, now, wall));
         out.notes.extend(self.key.set(key, now, wall));
+        let identity = self.identity_detail(own);
+        out.notes.extend(self.identity.set(identity, now, wall));
         out
     }
 
     /// What of it makes this node degraded.
     #[must_use]
     pub fn degraded(&self) -> Vec<DegradedItem> {
-        let both = [self.config.get(), self.key.get()];
-        both.into_iter().flatten().cloned().collect()
+        let all = [self.config.get(), self.key.get(), self.identity.get()];
+        all.into_iter().flatten().cloned().collect()
+    }
+
+    fn identity_detail(&self, own: &PeerReport) -> Option<String> {
+        let is = |d: &Difference| d.what == What::Identity;
+        let who = self.named(own, is, |d| match d.theirs.as_str() {
+            Some(who) => format!("{who} answers"),
+            None => "another one answers".to_owned(),
+        })?;
+        let text = "another node answers where these were asked, and nothing is known of them:";
+        Some(format!("{text} {who}"))
     }
 
     fn config_detail(&self, own: &PeerReport) -> Option<String> {
@@ -186,7 +202,7 @@ impl Compare {
         let one = |k: &Known| {
             let found = k.differences(own).into_iter().find(|d| fits(d))?;
             let then = match k.unreachable {
-                None | Some(Unreachable::WrongKey) => "",
+                None | Some(Unreachable::WrongKey | Unreachable::WrongNode) => "",
                 Some(_) => ", when it last answered",
             };
             Some(format!("{} ({}{then})", k.peer.name, say(&found)))
@@ -235,6 +251,12 @@ impl Known {
                 if why == Unreachable::WrongKey {
                     self.refused_key = Some(own.fingerprint.clone());
                 }
+                if why == Unreachable::WrongNode {
+                    self.refused_key = None;
+                    let message = tidy(&message);
+                    self.impostor = Some(wrong_node(&self.peer, &message));
+                    self.report = None;
+                }
                 notes.extend(self.tell_reach(Some(why), &message, now));
             }
         }
@@ -265,6 +287,8 @@ impl Known {
             None => true,
             // That is this node's own, and would be told of every one of them.
             Some(Unreachable::NoKey) => false,
+            // Told as what it is: another identity.
+            Some(Unreachable::WrongNode) => false,
             Some(Unreachable::WrongKey | Unreachable::OtherProtocol) => true,
             // A clusmgr that is restarted, a packet that was lost.
             Some(_) => lasts,
@@ -273,12 +297,12 @@ impl Known {
             return None;
         }
         let name = &self.peer.name;
-        let note = match self.reach.take(why, now)? {
+        let note = match self.reach.take(why.map(Reach), now)? {
             Tell::Over(_) => {
                 let text = format!("the clusmgr of {name} answers again");
                 Note::new(Kind::PeerReachable, Severity::Notice, text)
             }
-            Tell::Bad(why, untold) => {
+            Tell::Bad(Reach(why), untold) => {
                 let severity = match why {
                     Unreachable::WrongKey => Severity::Err,
                     _ => Severity::Warning,
@@ -392,6 +416,21 @@ impl Known {
             fingerprint: said.and_then(|r| r.fingerprint.clone()),
             differs: differs.iter().map(|d| d.what.as_str().into()).collect(),
         }
+    }
+}
+
+/// Why it is out of reach, as far as that is news: a node that is off is at times found so by silence, and
+/// at times by an error of the network on the way.
+#[derive(Debug, Clone, Copy)]
+struct Reach(Unreachable);
+
+impl PartialEq for Reach {
+    fn eq(&self, other: &Reach) -> bool {
+        let kind = |why| match why {
+            Unreachable::Failed => Unreachable::TimedOut,
+            why => why,
+        };
+        kind(self.0) == kind(other.0)
     }
 }
 

@@ -17,6 +17,13 @@ const HEAD_START: Duration = Duration::from_millis(20);
 /// How soon an address is tried again that has no room just now, or hung up.
 const AGAIN: Duration = Duration::from_millis(25);
 
+/// How long names are waited for where nothing else is left to try; and how often they are looked for.
+const RESOLVE: Duration = Duration::from_millis(400);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Where a node may be, as far as it is known now, and whether that is all of it.
+pub(super) type Find<'a> = dyn Fn() -> (Vec<SocketAddr>, bool) + 'a;
+
 /// One address on its way.
 #[derive(Debug)]
 struct Attempt {
@@ -42,33 +49,38 @@ struct Reply {
     have: usize,
 }
 
-/// Connects to a node and makes sure that it has our key.
+/// Connects to a node and makes sure that it has our key. Addresses that become known meanwhile are tried
+/// as well.
 ///
 /// # Errors
 /// What the most telling of its addresses came to.
-pub(super) fn connect(
-    addresses: &[SocketAddr],
-    psk: &Psk,
-    deadline: Instant,
-) -> Result<Link, Trouble> {
+pub(super) fn connect(find: &Find<'_>, psk: &Psk, deadline: Instant) -> Result<Link, Trouble> {
     let began = Instant::now();
-    let mut all: Vec<Attempt> = addresses
-        .iter()
-        .enumerate()
-        .map(|(n, address)| Attempt {
-            address: *address,
-            stage: Stage::Later(if n == 0 { began } else { began + HEAD_START }),
-            before: None,
-        })
-        .collect();
+    let mut all: Vec<Attempt> = Vec::new();
+    let mut known = false;
     loop {
         let now = Instant::now();
+        if !known {
+            let (addresses, whole) = find();
+            known = whole;
+            for address in addresses {
+                if all.iter().all(|a| a.address != address) {
+                    let first = all.is_empty();
+                    all.push(Attempt {
+                        address,
+                        stage: Stage::Later(if first { now } else { now + HEAD_START }),
+                        before: None,
+                    });
+                }
+            }
+        }
         for attempt in &mut all {
             if let Some(link) = attempt.go_on(psk, now) {
                 return Ok(link);
             }
         }
-        if all.iter().all(Attempt::has_failed) {
+        let coming = !known && now < deadline.min(began + RESOLVE);
+        if !coming && all.iter().all(Attempt::has_failed) {
             return Err(most_telling(all));
         }
         if now >= deadline {
@@ -92,7 +104,10 @@ pub(super) fn connect(
             Stage::Later(at) => Some(at),
             _ => None,
         });
-        let until = later.min().map_or(deadline, |at| at.min(deadline));
+        let mut until = later.min().map_or(deadline, |at| at.min(deadline));
+        if !known {
+            until = until.min(now + LOOK);
+        }
         let fds: Vec<(BorrowedFd<'_>, Want)> = all.iter().filter_map(Attempt::waits_for).collect();
         wait_each(&fds, Some(until))?;
     }
@@ -166,7 +181,7 @@ impl Attempt {
                         return None;
                     }
                     Ok(true) => match shaking.finish(&reply.bytes) {
-                        Ok(channel) => return Some(Link::new(stream, channel, self.address)),
+                        Ok(channel) => return Some(Link::new(stream, channel, psk, self.address)),
                         Err(refusal) => Err(refusal.into()),
                     },
                     Err(trouble) => Err(trouble),
@@ -229,5 +244,72 @@ impl Reply {
             }
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A port that refuses.
+    fn refusing() -> io::Result<SocketAddr> {
+        std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
+    }
+
+    fn failed(find: &Find<'_>) -> (Option<Unreachable>, Duration) {
+        let began = Instant::now();
+        let deadline = began + Duration::from_secs(20);
+        let made = connect(find, &Psk::derive(&[1; 128]), deadline);
+        (made.err().map(|t| t.why), began.elapsed())
+    }
+
+    #[test]
+    fn names_are_waited_for_where_nothing_else_is_left_and_not_for_long() -> io::Result<()> {
+        let address = refusing()?;
+        let (why, took) = failed(&|| (vec![address], true));
+        assert_eq!(why, Some(Unreachable::Refused));
+        assert!(took < RESOLVE, "{took:?}");
+        for known in [Vec::new(), vec![address]] {
+            let (why, took) = failed(&|| (known.clone(), false));
+            let wanted = match known.is_empty() {
+                true => Unreachable::NoAddress,
+                false => Unreachable::Refused,
+            };
+            assert_eq!(why, Some(wanted));
+            assert!(took >= RESOLVE && took < RESOLVE * 10, "{took:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_address_that_becomes_known_meanwhile_is_tried() -> io::Result<()> {
+        // What is known at once is silent.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let there = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let (silent, late) = (silent.local_addr()?, there.local_addr()?);
+        let psk = Psk::derive(&[1; 128]);
+        let key = psk.clone();
+        let serves = std::thread::spawn(move || -> io::Result<()> {
+            let (mut stream, _) = there.accept()?;
+            let mut first = [0; crate::noise::FIRST];
+            stream.read_exact(&mut first)?;
+            let answered = crate::noise::respond(&key, &first);
+            let (_, reply) = answered.map_err(|e| io::Error::other(e.to_string()))?;
+            stream.write_all(&reply)
+        });
+        let looks = Cell::new(0);
+        let find = || {
+            looks.set(looks.get() + 1);
+            match looks.get() {
+                1 | 2 => (vec![silent], false),
+                _ => (vec![silent, late], true),
+            }
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let link = connect(&find, &psk, deadline);
+        assert_eq!(link.map(|l| l.address), Ok(late));
+        assert!(serves.join().is_ok_and(|served| served.is_ok()));
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::compare::Peer;
 use crate::types::ConfigVersion;
-use crate::wire::PeerReport;
+use crate::wire::{ANSWERS, PeerReport, To, called};
 use serde_json::Value;
 use std::cmp::Ordering;
 
@@ -50,16 +50,12 @@ pub(super) struct Difference {
 /// The nodeid decides: the names that a node and the nodelist give it may differ, where it was found by
 /// its host name or address. Without one on either side, the name does.
 pub(super) fn impostor(peer: &Peer, report: &PeerReport) -> Option<Difference> {
-    let known = match (peer.nodeid, report.nodeid) {
-        (Some(asked), Some(said)) => asked == said,
-        // It has no nodelist, or is not in it.
-        (Some(_), None) => true,
-        (None, _) => short(&peer.name) == short(&report.node),
+    let asked = To {
+        node: peer.name.clone(),
+        nodeid: peer.nodeid,
     };
-    let called = |name: &str, id: Option<crate::types::NodeId>| match id {
-        Some(id) => format!("{name} (nodeid {id})"),
-        None => name.to_owned(),
-    };
+    // It has no nodelist, or is not in it, where it has no nodeid.
+    let known = asked.is(&[&report.node], report.nodeid, false);
     (!known).then(|| Difference {
         what: What::Identity,
         ours: called(&peer.name, peer.nodeid).into(),
@@ -68,9 +64,16 @@ pub(super) fn impostor(peer: &Peer, report: &PeerReport) -> Option<Difference> {
     })
 }
 
-/// A host name without its domain.
-fn short(name: &str) -> &str {
-    name.split('.').next().unwrap_or(name)
+/// The same by who was asked instead, and carried nothing out; as far as it said who it is.
+pub(super) fn wrong_node(peer: &Peer, message: &str) -> Difference {
+    let who = message.split(ANSWERS).next().filter(|w| *w != message);
+    let who = who.and_then(|w| w.rsplit(": ").next());
+    Difference {
+        what: What::Identity,
+        ours: called(&peer.name, peer.nodeid).into(),
+        theirs: who.into(),
+        order: Ordering::Equal,
+    }
 }
 
 /// The newest version that a peer holds or runs with: with an older one nobody joins it.

@@ -1,9 +1,10 @@
 //! An authenticated connection to another node.
 
 use super::trouble::Trouble;
-use crate::noise::Channel;
-use crate::sys::ready::{Want, wait};
-use crate::wire::{Answer, Hello, PROTO, ReplyLine, Request, RequestLine, Unreachable};
+use crate::error::Kind;
+use crate::noise::{Channel, Psk};
+use crate::sys::ready::{Want, wait, wait_each};
+use crate::wire::{Answer, Hello, PROTO, ReplyLine, Request, RequestLine, Unreachable, WRONG_NODE};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,41 +13,76 @@ use zeroize::Zeroizing;
 
 /// The id of the only request of a connection.
 const ID: u64 = 1;
+/// Most characters of what another node says of itself.
+const WORDS: usize = 300;
 
 /// A connection to a node that has our key. One request, or one subscription.
 #[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
     channel: Channel,
+    psk: Psk,
+    /// How far its answer has come.
+    heard: Heard,
     /// The address that answered.
     pub address: SocketAddr,
 }
 
+/// What has been heard of a node since the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    /// It hung up before it said anything.
+    End,
+    /// It had no room after all, and read no request.
+    NoRoom,
+    Something,
+}
+
 impl Link {
-    pub(super) fn new(stream: TcpStream, channel: Channel, address: SocketAddr) -> Link {
+    pub(super) fn new(stream: TcpStream, channel: Channel, psk: &Psk, address: SocketAddr) -> Link {
         Link {
             stream,
             channel,
+            psk: psk.clone(),
+            heard: Heard::Nothing,
             address,
         }
+    }
+
+    /// Whether it was made with this key.
+    pub(super) fn is_of(&self, psk: Option<&Psk>) -> bool {
+        psk == Some(&self.psk)
+    }
+
+    /// The answer may have so many bytes.
+    pub(super) fn limit(&mut self, bytes: usize) {
+        self.channel.limit(bytes);
+    }
+
+    /// Whether it said that it read no request.
+    pub(super) fn is_unread(&self) -> bool {
+        self.heard == Heard::NoRoom
+    }
+
+    /// Whether it hung up before it said anything.
+    pub(super) fn has_hung_up_early(&self) -> bool {
+        self.heard == Heard::End
     }
 
     /// Asks, and waits for the answer.
     pub(super) fn call(
         &mut self,
-        node: &str,
+        hello: &Hello,
         request: &Request,
         deadline: Instant,
+        client: Option<BorrowedFd<'_>>,
     ) -> Result<Answer, Trouble> {
         let broken = |e: serde_json::Error| {
             let text = format!("its answer is not understood: {e}");
             Trouble::new(Unreachable::OtherProtocol, text)
         };
-        let hello = Hello {
-            proto: PROTO,
-            node: node.to_owned(),
-        };
-        let hello = serde_json::to_vec(&hello).map_err(broken)?;
+        let hello = serde_json::to_vec(hello).map_err(broken)?;
         let line = RequestLine::new(ID, request.clone());
         let line = Zeroizing::new(serde_json::to_vec(&line).map_err(broken)?);
         let mut out = Vec::with_capacity(line.len() + 256);
@@ -59,7 +95,7 @@ impl Link {
                 "it took the request and does not answer",
             )
         };
-        let reply = self.message(Some(deadline))?.ok_or_else(late)?;
+        let reply = self.receive(Some(deadline), client)?.ok_or_else(late)?;
         let reply: ReplyLine = serde_json::from_slice(&reply).map_err(broken)?;
         if let Some(proto) = reply.proto.filter(|p| *p != PROTO) {
             let text = format!(
@@ -67,7 +103,19 @@ impl Link {
             );
             return Err(Trouble::new(Unreachable::OtherProtocol, text));
         }
-        Ok(reply.answer)
+        match reply.answer {
+            Answer::Err(e) if e.code == WRONG_NODE => {
+                // It is another node's to say, and so many characters of it are enough.
+                let text = e.message.chars().take(WORDS).collect::<String>();
+                Err(Trouble::new(Unreachable::WrongNode, text))
+            }
+            Answer::Err(e) if reply.id != ID && e.kind() == Kind::Busy => {
+                self.heard = Heard::NoRoom;
+                let text = "it has no room just now; try again later";
+                Err(Trouble::new(Unreachable::Busy, text))
+            }
+            answer => Ok(answer),
+        }
     }
 
     fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> Result<(), Trouble> {
@@ -81,6 +129,7 @@ impl Link {
                         return Err(Trouble::new(Unreachable::TimedOut, text));
                     }
                 }
+                Err(e) if ends(&e) => return Err(self.hung_up()),
                 Err(e) => return Err(e.into()),
             }
         }
@@ -95,23 +144,49 @@ impl Link {
         &mut self,
         deadline: Option<Instant>,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
+        self.receive(deadline, None)
+    }
+
+    /// As [`Link::message`], for somebody who may go away meanwhile.
+    fn receive(
+        &mut self,
+        deadline: Option<Instant>,
+        client: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
         loop {
             if let Some(message) = self.channel.open()? {
                 return Ok(Some(message));
             }
             let mut chunk = Zeroizing::new([0; 8192]);
             match self.stream.read(&mut *chunk) {
-                Ok(0) => return Err(Trouble::new(Unreachable::Failed, "it hung up")),
-                Ok(n) => self.channel.push(&chunk[..n]),
+                Ok(0) => return Err(self.hung_up()),
+                Ok(n) => {
+                    self.heard = Heard::Something;
+                    self.channel.push(&chunk[..n]);
+                }
                 Err(e) if waits(&e) => {
                     if deadline.is_some_and(|d| Instant::now() >= d) {
                         return Ok(None);
                     }
-                    wait([(self.stream.as_fd(), Want::Read)], deadline)?;
+                    let mut fds = vec![(self.stream.as_fd(), Want::Read)];
+                    fds.extend(client.map(|c| (c, Want::End)));
+                    let got = wait_each(&fds, deadline)?;
+                    if got.get(1).is_some_and(|client| client.ended) {
+                        let text = "who asked has hung up";
+                        return Err(Trouble::new(Unreachable::Failed, text));
+                    }
                 }
+                Err(e) if ends(&e) => return Err(self.hung_up()),
                 Err(e) => return Err(e.into()),
             }
         }
+    }
+
+    fn hung_up(&mut self) -> Trouble {
+        if self.heard == Heard::Nothing {
+            self.heard = Heard::End;
+        }
+        Trouble::new(Unreachable::Failed, "it hung up")
     }
 
     /// The next message, if it is here already.
@@ -127,6 +202,14 @@ impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// It has hung up, and not read all that was sent.
+fn ends(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
 
 /// Not now, but maybe later.

@@ -12,51 +12,49 @@ mod report;
 mod told;
 mod trouble;
 pub mod turn;
+mod turns;
 pub mod watch;
 
 pub use differs::What;
 pub use link::Link;
 pub use trouble::Trouble;
+pub use turns::Turn;
 
-use crate::noise::Psk;
 use crate::remote::{RemoteNode, RemoteSource, RemoteView};
 use crate::sys::resolve;
-use crate::wire::{Answer, NodeAnswer, Request, Unreachable, WireError};
-use parking_lot::{Condvar, Mutex};
+use crate::wire::{
+    Answer, Change, Hello, MAX_LINE, NodeAnswer, PROTO, Request, To, Unreachable, WireError,
+};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use turns::{Sort, Turns};
 
 /// To be connected, and sure of the key.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Requests to a node at a time: fewer than the connections that it lets us have, for the comparison's
-/// sake.
-const TO_A_NODE: usize = 3;
 /// Nodes that are asked at the same time, and threads for it.
 const AT_ONCE: usize = 64;
 /// Of a thread that asks a node.
 const STACK: usize = 256 << 10;
+/// A request that may wait so long for its outcome is one of those that last.
+const LONG: Duration = Duration::from_secs(1);
+/// How soon a node is asked again that had no room.
+const AGAIN: Duration = Duration::from_millis(25);
 
 /// The other nodes.
 pub struct Peers {
     source: Arc<dyn RemoteSource>,
     node: String,
     port: u16,
-    /// Lock: taken for a line, and alone.
-    table: Mutex<Table>,
-    /// A request has ended.
-    freed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    /// Requests under way, by node.
-    busy: HashMap<String, usize>,
-    /// The address that answered last, by node.
-    good: HashMap<String, SocketAddr>,
+    turns: Turns,
+    /// The address that answered last, by node. Lock: taken for a line, and alone.
+    good: Mutex<HashMap<String, SocketAddr>>,
 }
 
 impl fmt::Debug for Peers {
@@ -71,24 +69,33 @@ pub type Answered = Result<(Answer, SocketAddr), Trouble>;
 /// A node, what it said, and how long that took.
 pub type OfNode = (RemoteNode, Answered, Duration);
 
-/// A place among the requests under way, until it is dropped.
-#[derive(Debug)]
-pub struct Turn<'a> {
-    peers: &'a Peers,
-    node: &'a str,
+/// How long one request may take, and what its answer may be.
+#[derive(Clone, Copy)]
+struct Bounds<'a> {
+    /// For the answer, once it is connected.
+    limit: Duration,
+    /// For all of it.
+    by: Option<Instant>,
+    /// Bytes of the answer.
+    room: usize,
+    /// Who waits for it.
+    client: Option<BorrowedFd<'a>>,
 }
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut table = self.peers.table.lock();
-        if let Some(n) = table.busy.get_mut(self.node) {
-            *n -= 1;
-            if *n == 0 {
-                table.busy.remove(self.node);
-            }
+impl Bounds<'_> {
+    fn new(limit: Duration) -> Bounds<'static> {
+        Bounds {
+            limit,
+            by: None,
+            room: MAX_LINE,
+            client: None,
         }
-        drop(table);
-        self.peers.freed.notify_all();
+    }
+
+    /// The moment at which so much time from now is over, or all of it.
+    fn within(&self, limit: Duration) -> Instant {
+        let at = Instant::now() + limit;
+        self.by.map_or(at, |by| at.min(by))
     }
 }
 
@@ -101,8 +108,8 @@ impl Peers {
             source,
             node,
             port,
-            table: Mutex::default(),
-            freed: Condvar::new(),
+            turns: Turns::default(),
+            good: Mutex::default(),
         }
     }
 
@@ -112,24 +119,36 @@ impl Peers {
         self.source.remote()
     }
 
-    /// Asks a node, and waits at most `limit` for its answer once it is connected.
+    /// Asks a node, and waits at most `limit` for its answer once it is connected; no longer than the
+    /// client is there, who waits for it.
     ///
     /// # Errors
     /// It cannot be asked. That it refuses is an answer.
-    pub fn ask(&self, node: &RemoteNode, request: &Request, limit: Duration) -> Answered {
-        let _turn = self.turn(node, TO_A_NODE)?;
-        self.ask_now(node, request, limit)
+    pub fn ask(
+        &self,
+        node: &RemoteNode,
+        request: &Request,
+        limit: Duration,
+        client: Option<BorrowedFd<'_>>,
+    ) -> Answered {
+        let bounds = Bounds::new(limit);
+        let _turn = self.turn(node, request, bounds)?;
+        let asked = self.put(node, request, Bounds { client, ..bounds });
+        asked.map(|(answer, link)| (answer, link.address))
     }
 
-    /// As [`Peers::ask`], without waiting for others; for the comparison, which is one at a time.
+    /// As [`Peers::ask`], without waiting for others, and all by the deadline; for the comparison, which
+    /// is one at a time.
     ///
     /// # Errors
     /// As [`Peers::ask`].
-    pub fn ask_now(&self, node: &RemoteNode, request: &Request, limit: Duration) -> Answered {
-        let mut link = self.open(node)?;
-        let answer = link.call(&self.node, request, Instant::now() + limit);
-        let text = |t: Trouble| Trouble::new(t.why, format!("{}: {}", link.address, t.text));
-        answer.map(|a| (a, link.address)).map_err(text)
+    pub fn ask_by(&self, node: &RemoteNode, request: &Request, by: Instant) -> Answered {
+        let bounds = Bounds {
+            by: Some(by),
+            ..Bounds::new(by.saturating_duration_since(Instant::now()))
+        };
+        let asked = self.put(node, request, bounds);
+        asked.map(|(answer, link)| (answer, link.address))
     }
 
     /// A subscription: the answer to its request, the connection that the events come by, and its place.
@@ -142,47 +161,64 @@ impl Peers {
         request: &Request,
         limit: Duration,
     ) -> Result<(Answer, Link, Turn<'a>), Trouble> {
-        let turn = self.turn(node, TO_A_NODE)?;
-        let mut link = self.open(node)?;
-        let answer = link.call(&self.node, request, Instant::now() + limit)?;
+        let bounds = Bounds::new(limit);
+        let turn = self.turn(node, request, bounds)?;
+        let (answer, link) = self.put(node, request, bounds)?;
         Ok((answer, link, turn))
     }
 
-    /// Asks every other node at the same time; the whole takes `limit` at most. In order of the nodelist.
+    /// Whether a connection was made with the key that this node has now.
     #[must_use]
-    pub fn ask_all(&self, request: &Request, limit: Duration) -> Vec<OfNode> {
-        self.each(limit, |node, rest| self.ask(node, request, rest))
+    pub fn is_current(&self, link: &Link) -> bool {
+        link.is_of(self.view().psk.as_ref())
     }
 
-    /// Does `one` for every other node at the same time, and gives it the time that is left for an answer
-    /// once there is a connection.
-    fn each(
-        &self,
-        limit: Duration,
-        one: impl Fn(&RemoteNode, Duration) -> Answered + Sync,
-    ) -> Vec<OfNode> {
+    /// Asks every other node at the same time; the whole takes `limit` at most, and each answer has
+    /// `room` bytes. In order of the nodelist.
+    #[must_use]
+    pub fn ask_all(&self, request: &Request, limit: Duration, room: usize) -> Vec<OfNode> {
+        let by = Instant::now() + limit;
+        let bounds = Bounds {
+            by: Some(by),
+            room,
+            ..Bounds::new(limit)
+        };
+        let Some(_round) = self.turns.round(by) else {
+            let text = "too many ask all nodes at the moment; try again later";
+            let busy = |node: &RemoteNode| {
+                let trouble = Trouble::new(Unreachable::Busy, text);
+                (node.clone(), Err(trouble), limit)
+            };
+            return others(&self.view()).into_iter().map(busy).collect();
+        };
+        self.each(|node| {
+            let _turn = self.turn(node, request, bounds)?;
+            let asked = self.put(node, request, bounds);
+            asked.map(|(answer, link)| (answer, link.address))
+        })
+    }
+
+    /// Does `one` for every other node at the same time.
+    fn each(&self, one: impl Fn(&RemoteNode) -> Answered + Sync) -> Vec<OfNode> {
         let view = self.view();
-        let others = view.nodes.iter().enumerate();
-        let others: Vec<&RemoteNode> = others
-            .filter(|(n, _)| Some(*n) != view.local)
-            .map(|(_, node)| node)
-            .take(AT_ONCE)
-            .collect();
-        let rest = limit
-            .saturating_sub(CONNECT)
-            .max(Duration::from_millis(100));
         let timed = |node: &RemoteNode| {
             let began = Instant::now();
-            let answered = one(node, rest);
+            let answered = one(node);
             (node.clone(), answered, began.elapsed())
         };
         thread::scope(|scope| {
-            let begun: Vec<_> = others
-                .iter()
-                .map(|node| {
+            let begun: Vec<_> = others(&view)
+                .into_iter()
+                .enumerate()
+                .map(|(n, node)| {
+                    if n >= AT_ONCE {
+                        let text = format!("only {AT_ONCE} nodes are asked at a time");
+                        return (node, Err(io::Error::other(text)));
+                    }
                     let thread = thread::Builder::new().name("cm-ask".into());
-                    let begun = thread.stack_size(STACK).spawn_scoped(scope, || timed(node));
-                    (*node, begun)
+                    let thread = thread.stack_size(STACK);
+                    let timed = &timed;
+                    (node, thread.spawn_scoped(scope, move || timed(node)))
                 })
                 .collect();
             let ended = begun.into_iter().map(|(node, begun)| {
@@ -200,68 +236,125 @@ impl Peers {
         })
     }
 
-    /// Connected to a node that has our key.
-    fn open(&self, node: &RemoteNode) -> Result<Link, Trouble> {
-        let deadline = Instant::now() + CONNECT;
-        let (psk, addresses) = self.way_to(node, deadline)?;
-        let link = connect::connect(&addresses, &psk, deadline);
-        let mut table = self.table.lock();
-        match &link {
-            Ok(link) => table.good.insert(node.name.clone(), link.address),
-            Err(_) => table.good.remove(&node.name),
-        };
-        link
+    fn turn<'a>(
+        &'a self,
+        node: &'a RemoteNode,
+        request: &Request,
+        bounds: Bounds<'_>,
+    ) -> Result<Turn<'a>, Trouble> {
+        let lasts = matches!(request, Request::Subscribe { .. }) || request.wait() > LONG;
+        let sort = if lasts { Sort::Long } else { Sort::Short };
+        // As long as a connection of somebody else may take, and what comes of it is known here too.
+        let by = bounds
+            .by
+            .unwrap_or_else(|| Instant::now() + CONNECT + 4 * AGAIN);
+        self.turns.turn(&node.name, sort, by)
     }
 
-    /// The key, and the node's addresses, the one that answered last first.
-    fn way_to(
+    /// Asks a node by its first address that leads to it; more than once only as long as no request was
+    /// carried out.
+    fn put(
         &self,
         node: &RemoteNode,
-        deadline: Instant,
-    ) -> Result<(Psk, Vec<SocketAddr>), Trouble> {
+        request: &Request,
+        bounds: Bounds<'_>,
+    ) -> Result<(Answer, Link), Trouble> {
+        let hello = Hello {
+            proto: PROTO,
+            node: self.node.clone(),
+            to: Some(To {
+                node: node.name.clone(),
+                nodeid: node.nodeid,
+            }),
+        };
+        let connected = bounds.within(CONNECT);
+        let mut wrong: Option<Trouble> = None;
+        let mut elsewhere = Vec::new();
+        loop {
+            let mut link = match self.open(node, &elsewhere, connected) {
+                Ok(link) => link,
+                Err(trouble) => return Err(wrong.unwrap_or(trouble)),
+            };
+            link.limit(bounds.room);
+            let answered = link.call(&hello, request, bounds.within(bounds.limit), bounds.client);
+            let mut trouble = match answered {
+                Ok(answer) => return Ok((answer, link)),
+                Err(trouble) => trouble,
+            };
+            trouble.text = format!("{}: {}", link.address, trouble.text);
+            let reads = request.changes() == Change::Nothing;
+            if trouble.why == Unreachable::WrongNode {
+                self.good.lock().remove(&node.name);
+                elsewhere.push(link.address);
+                wrong = Some(trouble);
+            } else if link.is_unread() || (reads && link.has_hung_up_early()) {
+                // It made room for others before it looked at the request.
+                if Instant::now() + AGAIN >= connected {
+                    return Err(trouble);
+                }
+                drop(link);
+                thread::sleep(AGAIN);
+            } else {
+                return Err(trouble);
+            }
+        }
+    }
+
+    /// Connected to a node that has our key, by none of the addresses that lead elsewhere.
+    fn open(
+        &self,
+        node: &RemoteNode,
+        elsewhere: &[SocketAddr],
+        by: Instant,
+    ) -> Result<Link, Trouble> {
         let no_key = || {
             let text = "this node has no authkey to ask it with";
             Trouble::new(Unreachable::NoKey, text)
         };
         let psk = self.view().psk.clone().ok_or_else(no_key)?;
-        let found = resolve::addresses(&node.addrs, deadline);
-        let mut addresses: Vec<SocketAddr> = found
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, self.port))
-            .collect();
-        if addresses.is_empty() {
-            let text = format!(
-                "none of its addresses is known ({}); see that they can be resolved here",
-                node.addrs.join(", ")
-            );
-            return Err(Trouble::new(Unreachable::NoAddress, text));
-        }
-        let good = self.table.lock().good.get(&node.name).copied();
-        if let Some(at) = addresses.iter().position(|a| Some(*a) == good) {
-            addresses.swap(0, at);
-        }
-        Ok((psk, addresses))
-    }
-
-    /// Waits for a place, no longer than a connection may take.
-    fn turn<'a>(&'a self, node: &'a RemoteNode, most: usize) -> Result<Turn<'a>, Trouble> {
-        let deadline = Instant::now() + CONNECT;
-        let mut table = self.table.lock();
-        while table.busy.get(&node.name).is_some_and(|n| *n >= most)
-            || table.busy.values().sum::<usize>() >= AT_ONCE
-        {
-            if self.freed.wait_until(&mut table, deadline).timed_out() {
-                let text = format!("{most} requests to it are under way; try again later");
-                return Err(Trouble::new(Unreachable::Busy, text));
+        let began = Instant::now();
+        let good = self.good.lock().get(&node.name).copied();
+        let find = || {
+            let (found, all) = resolve::at_hand(&node.addrs);
+            let mut addresses: Vec<SocketAddr> = found
+                .into_iter()
+                .map(|ip| SocketAddr::new(ip, self.port))
+                .filter(|address| !elsewhere.contains(address))
+                .collect();
+            if let Some(at) = addresses.iter().position(|a| Some(*a) == good) {
+                addresses.swap(0, at);
             }
-        }
-        *table.busy.entry(node.name.clone()).or_default() += 1;
-        drop(table);
-        Ok(Turn {
-            peers: self,
-            node: &node.name,
-        })
+            (addresses, all)
+        };
+        let link = connect::connect(&find, &psk, by).map_err(|trouble| match trouble.why {
+            Unreachable::NoAddress => Trouble::new(
+                Unreachable::NoAddress,
+                format!(
+                    "none of its addresses is known ({}); see that they can be resolved here",
+                    node.addrs.join(", ")
+                ),
+            ),
+            _ => trouble,
+        });
+        // Silence for a moment says nothing.
+        let whole = by.saturating_duration_since(began) >= CONNECT / 2;
+        let told = link.as_ref().err().filter(|_| whole);
+        self.turns.heard(&node.name, told);
+        let mut good = self.good.lock();
+        match &link {
+            Ok(link) => good.insert(node.name.clone(), link.address),
+            Err(_) => good.remove(&node.name),
+        };
+        link
     }
+}
+
+/// All nodes of a configuration but this one.
+fn others(view: &RemoteView) -> Vec<&RemoteNode> {
+    let all = view.nodes.iter().enumerate();
+    all.filter(|(n, _)| Some(*n) != view.local)
+        .map(|(_, node)| node)
+        .collect()
 }
 
 /// An answer as it is handed on to who asked for all of them.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::noise::{Broken, Refusal};
+use crate::sys::tcp;
 use crate::wire::Unreachable;
 use std::fmt;
 use std::io;
@@ -25,6 +26,7 @@ impl Trouble {
     /// than who refuses, and he is nearer than silence.
     pub(super) fn telling(&self) -> u8 {
         match self.why {
+            Unreachable::WrongNode => 7,
             Unreachable::WrongKey => 6,
             Unreachable::OtherProtocol => 5,
             Unreachable::Busy => 4,
@@ -82,7 +84,12 @@ impl From<Broken> for Trouble {
 
 impl From<io::Error> for Trouble {
     fn from(e: io::Error) -> Trouble {
+        // That who is on the way says so, or the kernel here, and not its silence, makes no other case of it.
         match e.kind() {
+            _ if tcp::has_no_way(&e) => Trouble::new(
+                Unreachable::TimedOut,
+                format!("{e}; it is off or cut off, or this node has no way to its network"),
+            ),
             io::ErrorKind::ConnectionRefused => Trouble::new(
                 Unreachable::Refused,
                 "nobody listens there; see that clusmgr runs on it, with a key, and without --listen none",
@@ -90,5 +97,26 @@ impl From<io::Error> for Trouble {
             io::ErrorKind::TimedOut => Trouble::new(Unreachable::TimedOut, e.to_string()),
             _ => Trouble::new(Unreachable::Failed, e.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use io::ErrorKind;
+
+    #[test]
+    fn a_node_that_is_off_is_so_by_silence_and_by_what_the_network_says() {
+        for e in [
+            ErrorKind::HostUnreachable,
+            ErrorKind::NetworkUnreachable,
+            ErrorKind::NetworkDown,
+            ErrorKind::TimedOut,
+        ] {
+            let trouble = Trouble::from(io::Error::from(e));
+            assert_eq!(trouble.why, Unreachable::TimedOut, "{trouble}");
+        }
+        let other = Trouble::from(io::Error::from(ErrorKind::PermissionDenied));
+        assert_eq!(other.why, Unreachable::Failed);
     }
 }

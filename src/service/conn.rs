@@ -21,6 +21,10 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
+/// How often it is seen, by who follows another node, whether this node's key is still the one by which he
+/// does so.
+const KEY_LOOK: Duration = Duration::from_secs(2);
+
 /// What other threads reach a connection by.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -142,7 +146,12 @@ impl Conn {
             Ok(line) => match line.request {
                 Request::Subscribe { since } => return self.subscribe(&line, since),
                 _ if line.all || line.node.is_some() => {
-                    let answer = forward::forward(self.manager.as_ref(), &line, &self.caller);
+                    let answer = forward::forward(
+                        self.manager.as_ref(),
+                        &line,
+                        &self.caller,
+                        self.slot.stream.as_fd(),
+                    );
                     (line.id, answer)
                 }
                 Request::Status => {
@@ -215,7 +224,17 @@ impl Conn {
         };
         let mut want = Want::Read;
         loop {
-            while let Some(line) = link.waiting().map_err(|_| Over)? {
+            if !there.is_current(&link) {
+                self.reply(id, refuse(&there.other_key()))?;
+                return Err(Over);
+            }
+            while let Some(line) = match link.waiting() {
+                Ok(line) => line,
+                Err(trouble) => {
+                    self.reply(id, refuse(&there.lost(&trouble)))?;
+                    return Err(Over);
+                }
+            } {
                 let text = std::str::from_utf8(&line).map_err(|_| Over)?;
                 self.send(format!("{}\n", text.replace('\n', " ")).as_bytes())?;
             }
@@ -227,7 +246,8 @@ impl Conn {
                 (self.slot.stream.as_fd(), want),
                 (self.slot.waker.as_fd(), Want::Read),
             ];
-            let [_, client, woken] = wait(what, None).map_err(|_| Over)?;
+            let look = Instant::now() + KEY_LOOK;
+            let [_, client, woken] = wait(what, Some(look)).map_err(|_| Over)?;
             if woken.ready {
                 self.slot.waker.clear();
             }

@@ -3,14 +3,18 @@
 use super::Manager;
 use super::dispatch::{Caller, MAX_WAIT, dispatch, refuse};
 use crate::error::{Error, Kind, Result};
-use crate::peer::{Link, Peers, Turn, node_answer};
+use crate::peer::{Link, Peers, Trouble, Turn, node_answer};
 use crate::remote::RemoteNode;
-use crate::wire::{AllReply, Answer, Change, NodeAnswer, Request, RequestLine};
+use crate::wire::{AllReply, Answer, Change, MAX_LINE, NodeAnswer, Request, RequestLine};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long all nodes together may take to answer: who asks has them within 2 s.
 const ALL: Duration = Duration::from_millis(1600);
+/// Room in a line for what is around the nodes' answers.
+const ENVELOPE: usize = 4096;
 /// How long one may take, besides what the request itself may wait.
 const ONE: Duration = Duration::from_secs(5);
 
@@ -25,6 +29,26 @@ impl Elsewhere {
         let request = Request::Subscribe { since };
         let begun = self.peers.subscribe(&self.node, &request, ONE);
         begun.map_err(|trouble| trouble.error(&self.node.name))
+    }
+
+    /// Whether the way to it is one by the key that this node has now.
+    pub(super) fn is_current(&self, link: &Link) -> bool {
+        self.peers.is_current(link)
+    }
+
+    /// What ended a subscription.
+    pub(super) fn lost(&self, trouble: &Trouble) -> Error {
+        trouble.error(&self.node.name)
+    }
+
+    /// That it has ended with the key that it was made with.
+    pub(super) fn other_key(&self) -> Error {
+        let e = Error::new(
+            "ask node",
+            &self.node.name,
+            "this node has another key by now",
+        );
+        e.hint("ask again").kind(Kind::Unreachable)
     }
 }
 
@@ -62,17 +86,27 @@ pub(super) fn elsewhere(manager: &dyn Manager, line: &RequestLine) -> Result<Opt
     Ok(Some(Elsewhere { peers, node }))
 }
 
-/// Answers a request for another node, or for all.
-pub(super) fn forward(manager: &dyn Manager, line: &RequestLine, caller: &Caller) -> Answer {
+/// Answers a request for another node, or for all. It is waited for no longer than the client is there.
+pub(super) fn forward(
+    manager: &dyn Manager,
+    line: &RequestLine,
+    caller: &Caller,
+    client: BorrowedFd<'_>,
+) -> Answer {
     let answered = if line.all {
         all(manager, &line.request, caller)
     } else {
-        one(manager, line, caller)
+        one(manager, line, caller, client)
     };
     answered.unwrap_or_else(|e| refuse(&e))
 }
 
-fn one(manager: &dyn Manager, line: &RequestLine, caller: &Caller) -> Result<Answer> {
+fn one(
+    manager: &dyn Manager,
+    line: &RequestLine,
+    caller: &Caller,
+    client: BorrowedFd<'_>,
+) -> Result<Answer> {
     let request = &line.request;
     // Before it is told what nodes there are, and whatever the other node would say.
     caller.may(request)?;
@@ -85,7 +119,7 @@ fn one(manager: &dyn Manager, line: &RequestLine, caller: &Caller) -> Result<Ans
         return Err(e.hint("run clusmgrctl there").kind(Kind::Denied));
     }
     let limit = request.wait().min(MAX_WAIT) + ONE;
-    let answered = there.peers.ask(&there.node, request, limit);
+    let answered = there.peers.ask(&there.node, request, limit, Some(client));
     answered
         .map(|(answer, _)| answer)
         .map_err(|trouble| trouble.error(&there.node.name))
@@ -115,7 +149,8 @@ fn all(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<Answ
         return answer(&AllReply { nodes });
     };
     let view = peers.view();
-    let others = peers.ask_all(request, ALL);
+    let room = (MAX_LINE - ENVELOPE) / (view.nodes.len() + 1);
+    let others = peers.ask_all(request, ALL, room);
     let mut nodes: Vec<NodeAnswer> = others
         .into_iter()
         .map(|(node, answered, took)| node_answer(node, answered, took))
@@ -126,7 +161,36 @@ fn all(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<Answ
         // Not in the nodelist, and yet the one that was asked.
         None => nodes.insert(0, here(status.node.name.clone())),
     }
+    // Written anew it may be longer than it came.
+    for node in &mut nodes {
+        bound(node, room);
+    }
     answer(&AllReply { nodes })
+}
+
+/// One answer that is too long is that node's alone.
+fn bound(node: &mut NodeAnswer, room: usize) {
+    let mut left = Left(room);
+    if serde_json::to_writer(&mut left, node).is_err() {
+        let cause = format_args!("its answer has more than {room} bytes, and there are others");
+        let e = Error::new("ask node", &node.node, cause);
+        node.answer = refuse(&e.hint("ask it alone, with --node"));
+    }
+}
+
+/// Takes so many bytes, and fails at more.
+struct Left(usize);
+
+impl io::Write for Left {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.0.checked_sub(bytes.len());
+        self.0 = left.ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn answer(all: &AllReply) -> Result<Answer> {

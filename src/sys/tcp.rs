@@ -60,10 +60,41 @@ pub fn listen_on(address: SocketAddr) -> Result<TcpListener> {
 pub fn begin_connect(address: SocketAddr) -> io::Result<TcpStream> {
     let fd = new_socket(&address)?;
     setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
-    match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
-        Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(TcpStream::from(fd)),
+    let stream = TcpStream::from(fd);
+    keep_alive(&stream);
+    match connect(stream.as_raw_fd(), &SockaddrStorage::from(address)) {
+        Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(stream),
         Err(e) => Err(e.into()),
     }
+}
+
+/// How long nothing may come before the other side is asked whether it is there; how often, and how many
+/// times it may not answer.
+const KEEP_IDLE: u32 = 4;
+const KEEP_INTERVAL: u32 = 2;
+const KEEP_COUNT: u32 = 3;
+/// How long what was sent may stay without an answer, in milliseconds.
+const UNANSWERED: u32 = 10_000;
+
+/// From now on a connection fails some ten seconds after the other side has gone without a word, also
+/// one on which nothing is sent. Where the kernel has no such option, it lasts longer.
+pub fn keep_alive(stream: &TcpStream) {
+    let _ = setsockopt(stream, sockopt::TcpKeepIdle, &KEEP_IDLE);
+    let _ = setsockopt(stream, sockopt::TcpKeepInterval, &KEEP_INTERVAL);
+    let _ = setsockopt(stream, sockopt::TcpKeepCount, &KEEP_COUNT);
+    let _ = setsockopt(stream, sockopt::TcpUserTimeout, &UNANSWERED);
+    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
+}
+
+/// Whether it says that there is no way to the other side, or nobody there.
+#[must_use]
+pub fn has_no_way(e: &io::Error) -> bool {
+    let kinds = [
+        io::ErrorKind::HostUnreachable,
+        io::ErrorKind::NetworkUnreachable,
+        io::ErrorKind::NetworkDown,
+    ];
+    kinds.contains(&e.kind()) || e.raw_os_error() == Some(libc::EHOSTDOWN)
 }
 
 /// What came of a connection that was begun.
@@ -98,7 +129,17 @@ mod tests {
             let listener = listen_on(text.parse().unwrap()).unwrap();
             let address = listener.local_addr().unwrap();
             outcome(address).unwrap();
-            let (_, from) = listener.accept().unwrap();
+            let (stream, from) = listener.accept().unwrap();
+            assert!(!getsockopt(&stream, sockopt::KeepAlive).unwrap());
+            keep_alive(&stream);
+            assert!(getsockopt(&stream, sockopt::KeepAlive).unwrap());
+            let idle = getsockopt(&stream, sockopt::TcpKeepIdle).unwrap();
+            let between = getsockopt(&stream, sockopt::TcpKeepInterval).unwrap();
+            let count = getsockopt(&stream, sockopt::TcpKeepCount).unwrap();
+            let whole = idle + between * count;
+            assert!((5..=15).contains(&whole), "{whole} s");
+            let unanswered = getsockopt(&stream, sockopt::TcpUserTimeout).unwrap();
+            assert_eq!(u32::from(unanswered > 0) * whole, unanswered / 1000);
             assert_eq!(from.ip(), address.ip());
             let e = listen_on(address).unwrap_err().to_string();
             assert!(e.contains("--listen"), "{e}");
@@ -106,6 +147,21 @@ mod tests {
             let e = outcome(address).unwrap_err();
             assert_eq!(e.kind(), io::ErrorKind::ConnectionRefused);
         }
+    }
+
+    #[test]
+    fn the_network_says_that_there_is_no_way() {
+        for e in [
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::EHOSTDOWN,
+            libc::ENETDOWN,
+        ] {
+            assert!(has_no_way(&io::Error::from_raw_os_error(e)), "{e}");
+        }
+        assert!(!has_no_way(&io::Error::from_raw_os_error(
+            libc::ECONNREFUSED
+        )));
     }
 
     #[test]

@@ -27,6 +27,7 @@ const ORDER: &[&str] = &[
     "starting",
     UNREACHABLE,
     "peer-config",
+    "peer-identity",
     "not-delivering",
     "connected-but-no-member",
     "not-quorate",

@@ -13,6 +13,7 @@ impl Findings<'_> {
     pub(super) fn peers(&mut self) {
         for (code, severity) in [
             ("peer-key", Severity::Err),
+            ("peer-identity", Severity::Err),
             ("peer-config", Severity::Warning),
         ] {
             let items = &self.status.degraded;
@@ -32,10 +33,10 @@ impl Findings<'_> {
 
     /// The peers that a verdict is about.
     fn of<'a>(&'a self, code: &'a str) -> impl Iterator<Item = &'a PeerStatus> {
-        let key = code == "peer-key";
         let fits = move |d: &String| match d.as_str() {
-            "key" => key,
-            "config" | "config-version" => !key,
+            "key" => code == "peer-key",
+            "config" | "config-version" => code == "peer-config",
+            "identity" => code == "peer-identity",
             _ => false,
         };
         let peers = self.status.peers.iter();

@@ -23,6 +23,7 @@ pub const REASONS: &[&str] = &[
     "not-ready",
     "output",
     "peer-config",
+    "peer-identity",
     "peer-key",
     "pid-file-held",
     "reload-stuck",
@@ -137,6 +138,11 @@ fn of_the_configuration(word: &str) -> Option<&'static [&'static str]> {
              the right one",
             "copy it to the nodes that have another, then clusmgrctl config adopt and clusmgrctl restart \
              there, one node at a time",
+        ],
+        "peer-identity" => &[
+            "look at the addresses of that node in corosync.conf, at its names in /etc/hosts and in DNS, \
+             and at who has them now: ip addr on both nodes",
+            "see that no address translation, and no machine with the same address, is in between",
         ],
         "not-answering" => &[
             "see whether it is stopped (state T in ps): kill -CONT lets it go on",

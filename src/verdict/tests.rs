@@ -294,6 +294,7 @@ fn every_reason_that_the_sources_set_has_its_advice() {
             "isolated",
             "peer-config",
             "peer-key",
+            "peer-identity",
         ]
         .map(str::to_owned),
     );

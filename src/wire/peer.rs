@@ -4,6 +4,9 @@ use super::{Answer, MemberState, ServiceState, Status};
 use crate::types::{ConfigVersion, NodeId, WallMs};
 use serde::{Deserialize, Serialize};
 
+/// The code of the error that answers what was meant for another node.
+pub const WRONG_NODE: &str = "wrong-node";
+
 /// Why another node's clusmgr cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -22,6 +25,8 @@ pub enum Unreachable {
     NoAddress,
     /// It has too many connections, or this node has to it.
     Busy,
+    /// Another node answers at its address.
+    WrongNode,
     /// Anything else; the message says it.
     Failed,
 }
@@ -38,6 +43,7 @@ impl Unreachable {
             Unreachable::NoKey => "no-key",
             Unreachable::NoAddress => "no-address",
             Unreachable::Busy => "busy",
+            Unreachable::WrongNode => WRONG_NODE,
             Unreachable::Failed => "failed",
         }
     }
@@ -50,6 +56,55 @@ pub struct Hello {
     pub proto: u32,
     /// The name of the node that it is.
     pub node: String,
+    /// The node that it means to ask: who is another one carries nothing out. Left out by who does not
+    /// care who answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<To>,
+}
+
+/// A node that is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct To {
+    /// Its name, or where it has none its nodeid.
+    pub node: String,
+    /// From the nodelist.
+    #[serde(default)]
+    pub nodeid: Option<NodeId>,
+}
+
+impl To {
+    /// Whether a node of these names and this nodeid is the one that is meant.
+    ///
+    /// The nodeid decides: the names that a node and the nodelist give it may differ, where it was found
+    /// by its host name or address. Without one on either side, the name does, without its domain. `placed`
+    /// says whether the node has a place in a nodelist; who has none cannot say that it is another one.
+    #[must_use]
+    pub fn is(&self, names: &[&str], nodeid: Option<NodeId>, placed: bool) -> bool {
+        let same = |name: &&str| short(name) == short(&self.node);
+        match (self.nodeid, nodeid) {
+            (Some(asked), Some(own)) => asked == own,
+            (Some(_), None) if !placed => true,
+            _ => names.iter().any(same),
+        }
+    }
+}
+
+/// What follows the name of who answers in the place of another.
+pub const ANSWERS: &str = " answers at this address";
+
+/// A node in words.
+#[must_use]
+pub fn called(name: &str, nodeid: Option<NodeId>) -> String {
+    match nodeid {
+        Some(id) => format!("{name} (nodeid {id})"),
+        None => name.to_owned(),
+    }
+}
+
+/// A host name without its domain.
+#[must_use]
+pub fn short(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
 }
 
 /// What a request to all nodes answers.

@@ -4,6 +4,7 @@ use crate::bed::Running;
 use crate::scripted::{Scripted, refused};
 use clusmgr::wire::{Answer, Request};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// A status of one of three nodes, as it comes over the wire.
 pub fn status(id: u32) -> Value {
@@ -353,4 +354,22 @@ fn configurations_and_keys_of_all_are_compared() {
     let (code, out, _) = daemon.run("key fingerprint --all --json");
     let value: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &value["concluded"]["same"]), (0, &json!(true)));
+}
+
+#[test]
+fn what_takes_two_questions_to_all_asks_them_side_by_side() {
+    let daemon = Scripted::new(|line| {
+        // As long as a node that does not answer takes.
+        std::thread::sleep(Duration::from_millis(1500));
+        match &line.request {
+            Request::ConfigShow => all(|_| json!({"text": "totem {\n}\n"})),
+            _ => all(status),
+        }
+    });
+    let began = Instant::now();
+    let (code, out, err) = daemon.run("config diff --all");
+    let took = began.elapsed();
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_eq!(daemon.heard().len(), 2);
+    assert!(took < Duration::from_millis(2800), "{took:?}");
 }

@@ -7,6 +7,7 @@ mod bed;
 #[path = "../common/mod.rs"]
 mod common;
 mod door;
+mod elsewhere;
 mod matrix;
 mod nodes;
 mod orders;

@@ -7,10 +7,12 @@ use crate::ctl::commands::Cli;
 use crate::ctl::output::Out;
 use crate::ctl::text::clean_lines;
 use crate::driver::corosync::diff::unified;
+use crate::error::{Error, Kind};
 use crate::wire::{Request, Status, WireError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt::Write as _;
+use std::thread;
 
 /// What `config.show` answers, as far as it matters here.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,8 +35,14 @@ struct Compared {
 }
 
 pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
-    let (value, texts) = ask::<Shown>(cli, Request::ConfigShow)?;
-    let (_, states) = ask::<Status>(cli, Request::Status)?;
+    // Side by side: a node that does not answer is waited for once.
+    let (texts, states) = thread::scope(|scope| {
+        let states = scope.spawn(|| ask::<Status>(cli, Request::Status));
+        let texts = ask::<Shown>(cli, Request::ConfigShow);
+        let died = || Error::new("ask", "all nodes", "the thread that asked died");
+        (texts, states.join().unwrap_or_else(|_| Err(died().into())))
+    });
+    let ((value, texts), (_, states)) = (texts?, states?);
     let all = compare(&texts, &states)?;
     if json {
         out.json(&with(value, json!({"nodes": all})))?;
@@ -47,8 +55,8 @@ pub(super) fn run(cli: &Cli, out: &Out, json: bool) -> Result<u8> {
 fn compare(texts: &[Node<Shown>], states: &[Node<Status>]) -> Result<Vec<Compared>> {
     let Some(here) = texts.iter().find(|n| n.local) else {
         // A daemon without a configuration has no nodes to name.
-        let e = crate::error::Error::new("compare", "the configuration", "this node holds none")
-            .kind(crate::error::Kind::NotConfigured);
+        let e = Error::new("compare", "the configuration", "this node holds none")
+            .kind(Kind::NotConfigured);
         return Err(e.into());
     };
     let ours = match &here.said {

@@ -16,7 +16,7 @@ use super::output::Out;
 use super::status::UNKNOWN;
 use super::text::clean;
 use crate::types::NodeId;
-use crate::wire::{AllReply, Answer, NodeAnswer, Request, Unreachable, WireError};
+use crate::wire::{ANSWERS, AllReply, Answer, NodeAnswer, Request, Unreachable, WireError};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -106,9 +106,17 @@ fn reason(why: Option<Unreachable>, e: &WireError) -> String {
         Some(Unreachable::NoKey) => "no key: this node has none, and cannot ask",
         Some(Unreachable::NoAddress) => "no address: none of its addresses can be found or used",
         Some(Unreachable::Busy) => "busy: too many connections to it or on it",
+        Some(Unreachable::WrongNode) => return cut(&clean(&wrong_node(&e.message)), WORDS),
         Some(Unreachable::Failed) | None => return cut(&clean(&e.message), WORDS),
     };
     known.to_owned()
+}
+
+/// Who it is that answers, which is the last thing that the message says.
+fn wrong_node(message: &str) -> String {
+    let said = message.split(": ").find(|part| part.contains(ANSWERS));
+    let said = said.unwrap_or("another node answers at its address");
+    format!("wrong node: {said}")
 }
 
 /// The answer of all with what is concluded from it, for programs.
@@ -226,6 +234,9 @@ pub(super) mod tests {
                 {"code": "unreachable", "message": "m"}},
             {"node": "n4", "nodeid": 4, "unreachable": "failed", "err":
                 {"code": "unreachable", "message": "odd\nthing"}},
+            {"node": "n5", "nodeid": 5, "unreachable": "wrong-node", "err":
+                {"code": "unreachable", "message": "ask node n5: 10.0.0.5:5407: n2 (nodeid 2) \
+                answers at this address, and n5 was asked"}},
         ]}))
         .unwrap();
         let nodes: Vec<Node<std::collections::BTreeMap<String, String>>> = read(reply);
@@ -236,6 +247,10 @@ pub(super) mod tests {
         let words = |n: usize| nodes[n].said.as_ref().unwrap_err().words.clone();
         assert!(words(1).starts_with("its answer is not understood"));
         assert!(words(2).starts_with("wrong key: "));
+        assert_eq!(
+            words(4),
+            "wrong node: n2 (nodeid 2) answers at this address, and n5 was asked"
+        );
         assert_eq!(words(3), "odd\u{fffd}thing");
     }
 

@@ -80,6 +80,10 @@ fn what_to_do(why: Option<Unreachable>) -> Vec<String> {
         Some(Unreachable::NoAddress) => {
             &["see that the addresses in its node section can be resolved and used here"]
         }
+        Some(Unreachable::WrongNode) => &[
+            "look at its addresses in corosync.conf, and at its names in /etc/hosts and in DNS",
+            "see who has these addresses now: ip addr on both nodes",
+        ],
         Some(Unreachable::Busy) => &["ask again in a few seconds"],
         Some(Unreachable::Failed) | None => &["log in there and see clusmgrctl why"],
     };

@@ -75,7 +75,7 @@ fn every_single_fault_is_called_by_its_name() {
         &'static [u8],
         &'static str,
     );
-    let table: [Case; 19] = [
+    let table: [Case; 21] = [
         (
             "pair",
             4,
@@ -214,6 +214,22 @@ fn every_single_fault_is_called_by_its_name() {
             "clusmgr-silent",
             &[],
             "but n1 and n2 hear its corosync; look at clusmgr on n3, not at its network",
+        ),
+        (
+            "busy",
+            3,
+            |n| silent(&mut n[2], Unreachable::Busy),
+            "busy",
+            &[],
+            "n3 was not asked: too much is asked of it at the moment; ask again",
+        ),
+        (
+            "another node at its address",
+            3,
+            |n| silent(&mut n[2], Unreachable::WrongNode),
+            "clusmgr-silent",
+            &[],
+            "look at the addresses of n3",
         ),
         (
             "off",

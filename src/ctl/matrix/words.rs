@@ -47,6 +47,9 @@ pub(super) fn clusmgr_silent(
     by: &[usize],
 ) -> Fault {
     let name = &matrix.nodes[node].name;
+    if reason == Some(Unreachable::Busy) {
+        return busy(name);
+    }
     let by = names(matrix, by);
     let verb = if by.len() == 1 { "hears" } else { "hear" };
     let look = match reason {
@@ -58,6 +61,7 @@ pub(super) fn clusmgr_silent(
         ),
         Some(Unreachable::OtherProtocol) => format!("install the same clusmgr on {name}"),
         Some(Unreachable::NoKey) => "look at the authkey of this node: there is none".to_owned(),
+        Some(Unreachable::WrongNode) => wrong_address(name),
         _ => format!("look at clusmgr on {name}, not at its network"),
     };
     fault(
@@ -68,6 +72,23 @@ pub(super) fn clusmgr_silent(
             list(&by)
         ),
         look,
+    )
+}
+
+fn wrong_address(name: &str) -> String {
+    format!(
+        "look at the addresses of {name} in corosync.conf and DNS, and at who has them now; not at its \
+         clusmgr"
+    )
+}
+
+/// A node that was not asked, for want of room for one more question: nothing is wrong with it.
+fn busy(name: &str) -> Fault {
+    fault(
+        "busy",
+        vec![name.to_owned()],
+        format!("{name} was not asked: too much is asked of it at the moment"),
+        "ask again in a few seconds; nothing says that its clusmgr is at fault".to_owned(),
     )
 }
 
@@ -114,6 +135,13 @@ pub(super) fn gone(
     let alone = tellers.len() == 1 && local == Some(tellers[0]);
     let everyone_else = nodes.len() + 1 == matrix.nodes.len();
     match reason {
+        Some(Unreachable::Busy) => busy(&they),
+        Some(Unreachable::WrongNode) => fault(
+            "wrong-node",
+            who,
+            format!("nobody hears {they}, and another node answers at its address"),
+            wrong_address(&they),
+        ),
         Some(Unreachable::WrongKey) => fault(
             "wrong-key",
             who,

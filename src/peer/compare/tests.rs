@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod identity;
+
 use super::*;
 use crate::types::ConfigVersion;
 use crate::wire::ServiceState;
@@ -323,6 +325,25 @@ fn an_unreachable_peer_is_told_after_two_rounds_and_is_no_degraded_reason() {
 }
 
 #[test]
+fn silence_and_an_error_on_the_way_are_the_same_news() {
+    let mut r = Rounds::default();
+    r.two(fails(Unreachable::TimedOut));
+    assert_eq!(
+        kinds(&r.two(fails(Unreachable::TimedOut))),
+        ["peer.unreachable"]
+    );
+    for _ in 0..20 {
+        for why in [Unreachable::Failed, Unreachable::TimedOut] {
+            assert!(kinds(&r.two(fails(why))).is_empty(), "{why:?}");
+        }
+    }
+    for _ in 0..8 {
+        let told = kinds(&r.two(fails(Unreachable::Refused)));
+        assert!(told.is_empty() || told == ["peer.unreachable"], "{told:?}");
+    }
+}
+
+#[test]
 fn two_failures_at_the_same_moment_are_one() {
     let mut compare = Compare::default();
     let mut at = |s: u64| {
@@ -377,35 +398,6 @@ fn a_peer_that_says_something_else_each_round_does_not_flood() {
         told += r.two(says(lie)).notes.len();
     }
     assert!((100..=130).contains(&told), "{told} in an hour");
-}
-
-#[test]
-fn another_node_in_its_place_is_named_and_not_compared() {
-    let mut r = Rounds::default();
-    let other = edit(report(3), |p| p.config_version = Some(ConfigVersion(99)));
-    let out = r.two(says(other));
-    assert_eq!(kinds(&out), ["peer.differs"]);
-    assert_eq!(field(&out.notes[0], "what"), "identity");
-    assert_eq!(field(&out.notes[0], "theirs"), "n3 (nodeid 3)");
-    assert_eq!(out.statuses[0].differs, ["identity"]);
-    assert_eq!(out.statuses[0].config_version, None);
-    assert!(out.heard.is_empty() && r.reasons().is_empty());
-    assert_eq!(kinds(&r.two(says(report(2)))), ["peer.agrees"]);
-    // Found by its host name or address, a node has another name in the nodelist, and the same nodeid.
-    let out = r.two(says(edit(report(2), |p| {
-        p.node = "n2.example.org".to_owned();
-    })));
-    assert!(kinds(&out).is_empty());
-    let mut compare = Compare::default();
-    let unnumbered = Asked {
-        peer: Peer {
-            name: "n2".to_owned(),
-            nodeid: None,
-        },
-        heard: says(report(3)),
-    };
-    let out = compare.round(&report(1), vec![unnumbered], Mono(1), WallMs(1));
-    assert_eq!(kinds(&out), ["peer.differs"]);
 }
 
 #[test]

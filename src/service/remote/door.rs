@@ -15,7 +15,7 @@ use crate::remote::{RemoteSource, RemoteView};
 use crate::sys::ready::{Want, wait, wait_each};
 use crate::sys::tcp;
 use crate::sys::wake::Waker;
-use crate::wire::Hello;
+use crate::wire::{ANSWERS, Hello, To, called};
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -270,6 +270,7 @@ impl Door {
         if self.threads.len() >= 2 * self.shared.limits.clients {
             return failed(&"too many of another key are not done yet");
         }
+        tcp::keep_alive(&stranger.stream);
         let waker = match Waker::new() {
             Ok(waker) => waker,
             Err(e) => return failed(&e),
@@ -278,6 +279,7 @@ impl Door {
             stream: stranger.stream,
             waker,
         });
+        let mistaken = hello.to.as_ref().and_then(|to| self.mistaken(to));
         self.shared.member(id, Arc::clone(&slot));
         let member = Member {
             id,
@@ -292,6 +294,7 @@ impl Door {
             greeted: false,
             rests: Instant::now(),
             began: None,
+            mistaken,
         };
         let thread = Builder::new()
             .name(format!("cm-conn-r{id}"))
@@ -303,6 +306,18 @@ impl Door {
             }
             Err(e) => failed(&Error::io("start", "a thread", &e)),
         }
+    }
+
+    /// Who this node is, in the words of a refusal, where it is not the one that is meant.
+    fn mistaken(&self, to: &To) -> Option<String> {
+        let own = self.manager.status().node;
+        let local = self.view.local.and_then(|n| self.view.nodes.get(n));
+        let nodeid = local.and_then(|n| n.nodeid).or(own.nodeid);
+        let mut names = vec![own.name.as_str()];
+        names.extend(local.map(|n| n.name.as_str()));
+        let is = to.is(&names, nodeid, local.is_some());
+        let called = called(&own.name, nodeid);
+        (!is).then(|| format!("{called}{ANSWERS}, and {} was asked", name(&to.node)))
     }
 
     /// Joins those that have ended since.

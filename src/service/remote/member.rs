@@ -10,7 +10,7 @@ use crate::event::Listen;
 use crate::noise::{Channel, MESSAGE_MAX};
 use crate::sys::ready::{Want, wait};
 use crate::sys::wake::Waker;
-use crate::wire::{Answer, PROTO, Request};
+use crate::wire::{Answer, PROTO, Request, WRONG_NODE, WireError};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -44,6 +44,8 @@ pub(super) struct Member {
     /// Since when he has had his answer, and since when a message of his has begun.
     pub(super) rests: Instant,
     pub(super) began: Option<Instant>,
+    /// Who answers here, and who was meant, if that is not this node.
+    pub(super) mistaken: Option<String>,
 }
 
 impl Member {
@@ -125,6 +127,13 @@ impl Member {
         };
         let (id, answer) = match read_request(message) {
             Err((id, e)) => (id, refuse(&e)),
+            // Read first, so that the hanging up does not make the kernel throw away what is said.
+            Ok(line) if self.mistaken.is_some() => {
+                let message = self.mistaken.take().unwrap_or_default();
+                let code = WRONG_NODE.to_owned();
+                self.reply(line.id, Answer::Err(WireError { code, message }))?;
+                return Err(Over);
+            }
             Ok(line) if line.all || line.node.is_some() => {
                 let answer = usage("it answers for itself alone, and asks nobody for others");
                 (line.id, answer)

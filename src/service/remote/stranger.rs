@@ -1,8 +1,11 @@
 //! Somebody who has connected and has not shown yet that he has the key. He costs a descriptor and these
 //! few bytes; no thread waits for him.
 
+use super::super::conn::reply_line;
+use super::super::dispatch::refuse;
+use crate::error::{Error, Kind};
 use crate::noise::{Channel, FIRST, Psk, Refusal, refusal, respond};
-use crate::wire::Hello;
+use crate::wire::{Hello, PROTO};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::time::Instant;
@@ -123,11 +126,20 @@ impl Stranger {
         }
     }
 
-    /// Says so, unless it has said something else already, and that is all.
-    pub(super) fn refuse(&self, why: Refusal) -> Step {
-        if matches!(self.stage, Stage::First(..)) {
-            let _ = (&self.stream).write(&refusal(why));
-        }
+    /// Says so, and that is all. Who has shown the key is told by a reply that answers nothing: he knows
+    /// then that no request of his was read.
+    pub(super) fn refuse(&mut self, why: Refusal) -> Step {
+        let said = match &mut self.stage {
+            Stage::First(..) => refusal(why).to_vec(),
+            Stage::Hello(channel) => {
+                let e = Error::new("serve", "node", "there is no room just now");
+                let line = reply_line(0, Some(PROTO), refuse(&e.kind(Kind::Busy)));
+                let mut sealed = Vec::new();
+                let _ = channel.seal(line.trim_end().as_bytes(), &mut sealed);
+                sealed
+            }
+        };
+        let _ = (&self.stream).write(&said);
         // What he has sent besides would make the kernel throw away what we have said.
         let _ = (&self.stream).read(&mut [0; 4096]);
         Step::Gone(Why::Refused(why))

@@ -52,6 +52,7 @@ fn member(server: &Server) -> (TcpStream, crate::noise::Channel) {
     let hello = Hello {
         proto: PROTO,
         node: "n2".to_owned(),
+        to: None,
     };
     let mut out = Vec::new();
     channel

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attackers;
+mod elsewhere;
 mod remote;
 mod requests;
 mod streams;
@@ -12,6 +13,7 @@ use super::local::{Limits, LocalService};
 use super::{Command, Hold, Manager};
 use crate::error::{Error, Kind, Result};
 use crate::event::Hub;
+use crate::peer::Peers;
 use crate::types::{Pid, WallMs};
 use crate::wire::{
     Answer, CheckReport, ConfigStatus, EventsPage, KeyStatus, MAX_LINE, Mode, NodeStatus, Request,
@@ -23,6 +25,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -37,6 +40,9 @@ struct Fake {
     commands: Mutex<Vec<(Command, String, Duration)>>,
     entered: (Sender<()>, Receiver<()>),
     release: (Sender<()>, Receiver<()>),
+    /// How long the configuration is.
+    text: AtomicUsize,
+    peers: Mutex<Option<Arc<Peers>>>,
 }
 
 impl Fake {
@@ -48,6 +54,8 @@ impl Fake {
             commands: Mutex::default(),
             entered: bounded(9),
             release: bounded(9),
+            text: AtomicUsize::new(MAX_LINE),
+            peers: Mutex::default(),
         })
     }
 
@@ -123,7 +131,8 @@ impl Manager for Fake {
     }
 
     fn config_show(&self) -> Result<Value> {
-        Ok(json!({"text": "x".repeat(MAX_LINE), "source": "corosync.conf"}))
+        let text = "x".repeat(self.text.load(Ordering::Relaxed));
+        Ok(json!({"text": text, "source": "corosync.conf"}))
     }
 
     fn config_check(&self) -> Result<CheckReport> {
@@ -164,6 +173,10 @@ impl Manager for Fake {
 
     fn key_fingerprint(&self) -> Result<Value> {
         Ok(json!({"fingerprint": "f"}))
+    }
+
+    fn peers(&self) -> Option<Arc<Peers>> {
+        self.peers.lock().clone()
     }
 }
 

@@ -243,6 +243,18 @@ pub(super) fn faults() -> Vec<(&'static str, Status, &'static [&'static str])> {
             ],
         ),
         (
+            "peer-identity",
+            base()
+                .peer(2, &["identity"])
+                .peer(3, &[])
+                .degraded("peer-identity"),
+            &[
+                "the detail of peer-identity",
+                "n2 does not answer at its own addresses",
+                "/etc/hosts",
+            ],
+        ),
+        (
             "peer-key",
             edit(
                 base()
