@@ -1,6 +1,10 @@
 //! Which orders of other nodes are told: each kind of one address once a minute, and the rest counted. Who
-//! has the key can ask as often as he likes. Pure.
+//! has the key can ask as often as he likes.
 
+use super::{ClusMgr, Command, Manager};
+use crate::error::Result;
+use crate::event::{Kind, Note, Severity};
+use crate::sys::clock;
 use crate::types::Mono;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -35,6 +39,49 @@ impl Asked {
                 Some(untold)
             }
         }
+    }
+}
+
+impl Manager {
+    /// As [`Manager::command`], asked for by a node that calls itself so, from this address: that is told
+    /// where the order is taken.
+    ///
+    /// # Errors
+    /// As [`Manager::command`].
+    pub fn command_of_peer(
+        &self,
+        wanted: Command,
+        by: &str,
+        wait: Duration,
+        peer: (&str, IpAddr),
+    ) -> Result<()> {
+        if wanted != Command::RestartInTurn {
+            return self.place(wanted, by, wait, Some(peer));
+        }
+        self.in_turn(|| self.place(Command::Restart, by, wait, Some(peer)))
+    }
+}
+
+impl ClusMgr {
+    /// That another node has asked for this, and that it is done.
+    pub(super) fn tell_of(&mut self, (node, address): (&str, IpAddr), wanted: Command, by: &str) {
+        let what = wanted.as_str();
+        let Some(untold) = self.asked.take(address, what, clock::now()) else {
+            return;
+        };
+        let mut text = format!("{by} asks for a {what} of corosync");
+        if untold > 0 {
+            text = format!("{text}; {untold} times more in between");
+        }
+        let note = Note::new(Kind::PeerAsked, Severity::Notice, text)
+            .with("from", node)
+            .with("what", what)
+            .with("address", address.to_string());
+        let note = match untold {
+            0 => note,
+            _ => note.with("untold", untold),
+        };
+        self.driver_data.evt_public_queue().push(note);
     }
 }
 

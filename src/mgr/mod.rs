@@ -17,7 +17,7 @@ use view::View;
 
 use crate::driver::{DriverData, DriverOps};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Hub, Kind as EventKind, Note, Severity};
+use crate::event::{Hub, Note};
 use crate::journal::Reader;
 use crate::peer::Peers;
 use crate::peer::watch::PeerWatch;
@@ -303,24 +303,6 @@ impl Manager {
         self.in_turn(|| self.place(Command::Restart, by, wait, None))
     }
 
-    /// As [`Manager::command`], asked for by a node that calls itself so, from this address: that is told
-    /// where the order is taken.
-    ///
-    /// # Errors
-    /// As [`Manager::command`].
-    pub fn command_of_peer(
-        &self,
-        wanted: Command,
-        by: &str,
-        wait: Duration,
-        peer: (&str, IpAddr),
-    ) -> Result<()> {
-        if wanted != Command::RestartInTurn {
-            return self.place(wanted, by, wait, Some(peer));
-        }
-        self.in_turn(|| self.place(Command::Restart, by, wait, Some(peer)))
-    }
-
     fn place(
         &self,
         wanted: Command,
@@ -417,27 +399,6 @@ impl Manager {
 }
 
 impl ClusMgr {
-    /// That another node has asked for this, and that it is done.
-    fn tell_of(&mut self, (node, address): (&str, IpAddr), wanted: Command, by: &str) {
-        let what = wanted.as_str();
-        let Some(untold) = self.asked.take(address, what, clock::now()) else {
-            return;
-        };
-        let mut text = format!("{by} asks for a {what} of corosync");
-        if untold > 0 {
-            text = format!("{text}; {untold} times more in between");
-        }
-        let note = Note::new(EventKind::PeerAsked, Severity::Notice, text)
-            .with("from", node)
-            .with("what", what)
-            .with("address", address.to_string());
-        let note = match untold {
-            0 => note,
-            _ => note.with("untold", untold),
-        };
-        self.driver_data.evt_public_queue().push(note);
-    }
-
     fn give(&mut self, input: Input, by: &str) -> u64 {
         self.given += 1;
         self.orders.push_back(Order {
