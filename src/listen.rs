@@ -52,6 +52,19 @@ impl Listen {
         let mut seen = BTreeSet::new();
         for value in values {
             let addr = address(value).map_err(|cause| wrong(value, cause))?;
+            let all = |a: &SocketAddr| a.ip().is_unspecified();
+            let covers = |a: &&SocketAddr| {
+                **a != addr
+                    && a.is_ipv4() == addr.is_ipv4()
+                    && a.port() == addr.port()
+                    && (all(a) || all(&addr))
+            };
+            if let Some(other) = addrs.iter().find(covers) {
+                let cause = format!(
+                    "{other} and {addr} are not to be had both: one of them is all addresses; give one"
+                );
+                return Err(wrong(value, cause));
+            }
             if seen.insert(addr) {
                 addrs.push(addr);
             }
@@ -139,6 +152,15 @@ mod tests {
             assert_eq!(listen.to_string(), addr);
         }
         assert_eq!(read(&[]), Ok(Listen::Links));
+        // Other families and ports are others.
+        for both in [
+            ["0.0.0.0", "::1"],
+            ["0.0.0.0", "10.0.0.1:9"],
+            ["::", "0.0.0.0"],
+        ] {
+            assert!(read(&both).is_ok(), "{both:?}");
+        }
+        assert!(read(&["::", "::"]).is_ok());
         assert_eq!(read(&["none"]), Ok(Listen::Off));
         assert_eq!(read(&["none", "none"]), Ok(Listen::Off));
         assert_eq!(
@@ -173,6 +195,9 @@ mod tests {
             (&["none", "::1"], "none", "none alone"),
             (&["::1", "none"], "none", "none alone"),
             (&["::1", "x"], "x", "10.0.0.1:5407"),
+            (&["0.0.0.0", "10.0.0.1"], "10.0.0.1", "give one"),
+            (&["10.0.0.1:9", "0.0.0.0:9"], "0.0.0.0:9", "give one"),
+            (&["::", "::1"], "::1", "give one"),
         ] {
             let wrong = read(values).unwrap_err();
             assert_eq!(wrong.value, value);

@@ -155,7 +155,10 @@ fn act(cli: &Cli, out: &Out, action: Action, runtime: bool, wait: Duration) -> R
     let (request, wanted) = match action {
         Action::Start => (Request::Start { runtime, wait_ms }, ServiceState::Running),
         Action::Stop => (Request::Stop { runtime, wait_ms }, ServiceState::Stopped),
-        Action::Restart => (Request::Restart { wait_ms }, ServiceState::Running),
+        Action::Restart => {
+            let rolling = false;
+            (Request::Restart { rolling, wait_ms }, ServiceState::Running)
+        }
     };
     let mut client = connect(cli)?;
     let value = client.call(request, wait)?;

@@ -137,10 +137,15 @@ fn sentence(status: &Status, view: &View) -> String {
         ServiceState::Running => format!("corosync runs{pid} since {since}"),
         ServiceState::Starting => format!("corosync is starting{pid} since {since}"),
         ServiceState::Stopping => format!("corosync is being stopped{pid} since {since}"),
-        ServiceState::Backoff => match service.next_retry_ms {
-            Some(ms) => format!("corosync died and will be started {}", coming(ms, view)),
-            None => "corosync died and will be started again".to_owned(),
-        },
+        ServiceState::Backoff => {
+            // At a boot nothing has died: the other nodes are looked at first.
+            let died = service.last_exit.as_ref().map_or("", |_| "died and ");
+            let when = match service.next_retry_ms {
+                Some(ms) => coming(ms, view),
+                None => "soon".to_owned(),
+            };
+            format!("corosync {died}will be started {when}")
+        }
         ServiceState::Stopped => format!("corosync is stopped since {since}"),
         ServiceState::Failed => format!("corosync has failed since {since}"),
     };

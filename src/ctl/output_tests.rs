@@ -190,6 +190,15 @@ fn every_state_has_a_sentence_and_an_exit_code() {
         assert_eq!(exit_code(&s), code, "{text}");
         all.push(text);
     }
+    // At a boot, while the other nodes are looked at, nothing has died.
+    s.service.state = ServiceState::Backoff;
+    let text = headline(&s, &view(false));
+    assert!(text.contains("corosync will be started soon"), "{text}");
+    s.service.last_exit = troubled().service.last_exit;
+    assert!(s.service.last_exit.is_some());
+    let text = headline(&s, &view(false));
+    assert!(text.contains("corosync died and will be started"), "{text}");
+    s.service.last_exit = None;
     s.mode = Mode::Standalone;
     for reason in [
         Reason::Unconfigured,

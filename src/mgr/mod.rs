@@ -1,12 +1,14 @@
 //! The manager: one global `ClusMgr` behind a mutex, the monitor thread that owns the process, and
 //! the thread that numbers and journals events.
 
+mod asked;
 mod change;
 mod kept;
 pub mod monitor;
 mod peers;
 pub mod publish;
 pub mod state;
+mod turn;
 mod view;
 
 pub use kept::{Kept, STATE_NAME, STATE_VERSION};
@@ -28,6 +30,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use state::{Hold, Input, State};
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -63,6 +66,10 @@ pub struct ClusMgr {
     orders: VecDeque<Order>,
     /// The change of the configuration that is under way, in words.
     changing: Option<String>,
+    /// This node's turn in a round of restarts.
+    claim: Option<turn::Claim>,
+    /// Which orders of other nodes were told.
+    asked: asked::Asked,
     /// The number of the newest order.
     given: u64,
 }
@@ -93,6 +100,8 @@ pub enum Command {
     Stop(Hold),
     /// Stop, then run.
     Restart,
+    /// The same in a round over all nodes: only if it is this node's turn.
+    RestartInTurn,
 }
 
 impl Command {
@@ -100,7 +109,7 @@ impl Command {
         match self {
             Command::Start(ends) => Input::Start(ends),
             Command::Stop(hold) => Input::Stop(hold),
-            Command::Restart => Input::Restart,
+            Command::Restart | Command::RestartInTurn => Input::Restart,
         }
     }
 
@@ -110,7 +119,7 @@ impl Command {
         match self {
             Command::Start(_) => "start",
             Command::Stop(_) => "stop",
-            Command::Restart => "restart",
+            Command::Restart | Command::RestartInTurn => "restart",
         }
     }
 }
@@ -182,6 +191,8 @@ impl Manager {
             view,
             orders: VecDeque::new(),
             changing: None,
+            claim: None,
+            asked: asked::Asked::default(),
             given: 0,
         };
         Manager {
@@ -287,6 +298,19 @@ impl Manager {
     /// # Errors
     /// When it did not come about; in the words of the last exit or of the mode.
     pub fn command(&self, wanted: Command, by: &str, wait: Duration) -> Result<()> {
+        if wanted != Command::RestartInTurn {
+            return self.place(wanted, by, wait, None);
+        }
+        self.in_turn(|| self.place(Command::Restart, by, wait, None))
+    }
+
+    fn place(
+        &self,
+        wanted: Command,
+        by: &str,
+        wait: Duration,
+        peer: Option<(&str, IpAddr)>,
+    ) -> Result<()> {
         let deadline = Instant::now() + wait;
         let object = "corosync";
         let mut guard = self.clusmgr.lock();
@@ -298,6 +322,9 @@ impl Manager {
             return Err(
                 Error::new(wanted.as_str(), object, "too many orders wait").kind(Kind::Busy)
             );
+        }
+        if let Some(peer) = peer {
+            guard.tell_of(peer, wanted, by);
         }
         let number = guard.give(wanted.input(), by);
         MutexGuard::unlocked(&mut guard, || self.waker.wake());

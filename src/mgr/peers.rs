@@ -23,10 +23,11 @@ impl Home for AtHome {
             let view = &m.view;
             view.hold.is_none() && !view.ending && !view.ended && m.changing.is_none()
         });
+        let free = free && self.0.claim(&status).is_none();
         Own {
             not_delivering: silent.map(|d| d.since),
             free,
-            report: status.report(),
+            report: self.0.report(),
         }
     }
 

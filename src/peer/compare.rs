@@ -4,13 +4,16 @@
 //! still counts. What is missing on either side, as in a node that has no configuration yet, is not
 //! compared, and shown.
 
-use super::differs::{Difference, What, impostor, of_config, of_key, wrong_key, wrong_node};
+use super::differs::{
+    Difference, What, impostor, newest, of_config, of_key, to_start, wrong_key, wrong_node,
+};
 use super::items::Item;
 use super::report::{tidied, tidy};
 use super::told::{Tell, Told};
 use crate::event::{Kind, Note, Severity};
-use crate::types::{Mono, NodeId, WallMs};
+use crate::types::{ConfigVersion, Mono, NodeId, WallMs};
 use crate::wire::{DegradedItem, PeerReport, PeerStatus, Unreachable};
+use serde_json::Value;
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -142,7 +145,7 @@ impl Compare {
                 _ => format!("config_version {}", Difference::brief(&d.theirs)),
             })
         };
-        let ours = own.config_version.unwrap_or_default();
+        let ours = to_start(own).unwrap_or_default();
         let mut parts = Vec::new();
         if let Some(who) = of(Ordering::Greater, What::ConfigVersion) {
             parts.push(format!(
@@ -356,14 +359,20 @@ impl Known {
         }
     }
 
-    fn values(&self, what: What, own: &PeerReport) -> (serde_json::Value, serde_json::Value) {
+    fn values(&self, what: What, own: &PeerReport) -> (Value, Value) {
+        let version = |v: Option<ConfigVersion>| v.map(|v| v.0).into();
+        let theirs = self.report.as_ref();
+        if what == What::ConfigVersion {
+            let theirs = theirs.map(|r| version(newest(r)));
+            return (version(to_start(own)), theirs.unwrap_or_default());
+        }
         let of = |r: &PeerReport| match what {
             What::Identity => self.peer.name.clone().into(),
-            What::ConfigVersion => r.config_version.map(|v| v.0).into(),
+            What::ConfigVersion => Value::Null,
             What::Config => r.sha256.clone().into(),
             What::Key => r.fingerprint.clone().into(),
         };
-        let theirs = self.report.as_ref().map(&of);
+        let theirs = theirs.map(&of);
         (of(own), theirs.unwrap_or_default())
     }
 
@@ -402,7 +411,7 @@ impl Known {
             unreachable: self.unreachable,
             address: self.address.clone(),
             seen: self.seen,
-            config_version: said.and_then(|r| r.config_version),
+            config_version: said.and_then(newest),
             sha256: said.and_then(|r| r.sha256.clone()),
             fingerprint: said.and_then(|r| r.fingerprint.clone()),
             differs: differs.iter().map(|d| d.what.as_str().into()).collect(),

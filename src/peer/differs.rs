@@ -1,6 +1,7 @@
 //! What of a peer's report is not as here. Pure.
 
 use super::compare::Peer;
+use crate::types::ConfigVersion;
 use crate::wire::{ANSWERS, PeerReport, To, called};
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -75,9 +76,24 @@ pub(super) fn wrong_node(peer: &Peer, message: &str) -> Difference {
     }
 }
 
+/// The newest version that a peer holds or runs with: with an older one nobody joins it.
+pub(super) fn newest(report: &PeerReport) -> Option<ConfigVersion> {
+    report.config_version.max(report.running_version)
+}
+
+/// The version that corosync would be started with here. A file that was edited by hand is started as it
+/// is; what runs with it tells its version.
+pub(super) fn to_start(own: &PeerReport) -> Option<ConfigVersion> {
+    if own.drift {
+        newest(own)
+    } else {
+        own.config_version
+    }
+}
+
 /// What of the configuration is not as here. What one of the two does not have is not compared.
 pub(super) fn of_config(own: &PeerReport, theirs: &PeerReport) -> Option<Difference> {
-    let (ours, their) = (own.config_version?, theirs.config_version?);
+    let (ours, their) = (to_start(own)?, newest(theirs)?);
     if ours != their {
         return Some(Difference {
             what: What::ConfigVersion,
@@ -85,6 +101,10 @@ pub(super) fn of_config(own: &PeerReport, theirs: &PeerReport) -> Option<Differe
             theirs: their.0.into(),
             order: their.cmp(&ours),
         });
+    }
+    // A hash is that of what is held.
+    if own.config_version != theirs.config_version {
+        return None;
     }
     let (ours, their) = (own.sha256.as_deref()?, theirs.sha256.as_deref()?);
     (ours != their).then(|| Difference {

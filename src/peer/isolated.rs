@@ -169,6 +169,11 @@ impl Isolated {
                 }
                 _ => {}
             }
+            if report.restarting || report.claiming {
+                return Some(format!(
+                    "a restart waits for {name}, which is restarted in a round"
+                ));
+            }
             let lower = report.nodeid < own.report.nodeid && report.nodeid.is_some();
             (report.isolated && lower)
                 .then(|| format!("a restart waits for {name}, which is isolated too"))

@@ -11,6 +11,7 @@ mod link;
 mod report;
 mod told;
 mod trouble;
+pub mod turn;
 mod turns;
 pub mod watch;
 

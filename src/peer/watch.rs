@@ -1,14 +1,14 @@
 //! The thread `cm-peers`: asks all other nodes every ten seconds, at once when the nodes or the key have
 //! changed, and when somebody needs to know now; compares, and keeps what came of it.
 
-use super::compare::{Asked, Compare};
+use super::compare::{Asked, Compare, Peer};
 use super::isolated::{Isolated, Own};
 use crate::error::{Error, Result};
 use crate::event::Note;
 use crate::sys::wake::Waker;
 use crate::sys::{clock, ready};
 use crate::types::{Mono, NodeId, WallMs};
-use crate::wire::{DegradedItem, PeerStatus};
+use crate::wire::{DegradedItem, PeerReport, PeerStatus};
 use parking_lot::{Condvar, Mutex};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ const SPREAD: Duration = Duration::from_millis(500);
 const CLOSEST: Duration = Duration::from_secs(1);
 /// All peers together may take so long.
 const ANSWER: Duration = Duration::from_millis(1500);
+/// The same where somebody waits for the round: who is off must not keep what the others have said from
+/// being told before the first start.
+const ANSWER_SOON: Duration = Duration::from_millis(700);
 
 /// Who asks the other nodes.
 pub trait Ask: Send {
@@ -57,6 +60,8 @@ pub struct PeerWatch {
 struct Board {
     degraded: Vec<DegradedItem>,
     statuses: Vec<PeerStatus>,
+    /// Who answered in the last round that is over, as itself, and what.
+    heard: Vec<(Peer, PeerReport)>,
     /// The number of the newest round that has begun, and of the newest that is over.
     begun: u64,
     over: u64,
@@ -120,6 +125,12 @@ impl PeerWatch {
     #[must_use]
     pub fn statuses(&self) -> Vec<PeerStatus> {
         self.board.lock().statuses.clone()
+    }
+
+    /// Who answered in the last round that is over, as itself, and what.
+    #[must_use]
+    pub fn heard(&self) -> Vec<(Peer, PeerReport)> {
+        self.board.lock().heard.clone()
     }
 
     /// Asks for a round that begins now, or as soon as the one under way is over. [`PeerWatch::is_over`]
@@ -224,8 +235,10 @@ impl Running {
         let mut board = self.watch.board.lock();
         board.begun += 1;
         let number = board.begun;
+        let waited_for = board.wanted.is_some();
         drop(board);
-        let asked = self.ask.ask_all(Instant::now() + ANSWER);
+        let answer = if waited_for { ANSWER_SOON } else { ANSWER };
+        let asked = self.ask.ask_all(Instant::now() + answer);
         // After they have answered: what this node is at the same time.
         let own = self.home.own();
         let (now, wall) = (clock::now(), WallMs::now());
@@ -237,16 +250,20 @@ impl Running {
         let mut board = self.watch.board.lock();
         board.degraded = degraded;
         board.statuses = outcome.statuses;
-        board.over = number;
-        let asked_for = board.wanted.is_some_and(|wanted| wanted <= number);
-        if asked_for {
-            board.wanted = None;
-        }
         let ending = board.ending;
         drop(board);
         for note in outcome.notes.into_iter().chain(decision.notes) {
             self.home.publish(note);
         }
+        // What it has shown is told by now: who waited for it can go on.
+        let mut board = self.watch.board.lock();
+        board.heard = outcome.heard;
+        board.over = number;
+        let asked_for = board.wanted.is_some_and(|wanted| wanted <= number);
+        if asked_for {
+            board.wanted = None;
+        }
+        drop(board);
         if let Some(why) = decision.restart.filter(|_| !ending) {
             self.home.restart(&why);
         }

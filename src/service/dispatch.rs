@@ -110,7 +110,10 @@ fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<V
         Request::Why => json(&verdict::judge(&manager.status())),
         Request::Start { runtime, wait_ms } => command(Command::Start(hold(*runtime)), *wait_ms),
         Request::Stop { runtime, wait_ms } => command(Command::Stop(hold(*runtime)), *wait_ms),
-        Request::Restart { wait_ms } => command(Command::Restart, *wait_ms),
+        Request::Restart { wait_ms, rolling } => match rolling {
+            true => command(Command::RestartInTurn, *wait_ms),
+            false => command(Command::Restart, *wait_ms),
+        },
         Request::Events { since, limit } => {
             let limit = limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
             json(&fit(manager.events_since(*since, limit)?))
@@ -138,7 +141,7 @@ fn answer(manager: &dyn Manager, request: &Request, caller: &Caller) -> Result<V
         } => change(What::Rollback(*number), *this_node_only, *dry_run),
         Request::ConfigHistory => json(&manager.config_history()?),
         Request::KeyFingerprint => manager.key_fingerprint(),
-        Request::PeerReport => json(&manager.status().report()),
+        Request::PeerReport => json(&manager.report()),
         Request::Subscribe { .. } => {
             Err(Error::new("subscribe", "", "not possible here").kind(Kind::Usage))
         }

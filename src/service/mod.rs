@@ -21,10 +21,12 @@ pub use crate::mgr::state::Hold;
 
 use crate::driver::change::Request;
 use crate::error::Result;
-use crate::event::{Hub, Kind as EventKind, Note, Severity};
+use crate::event::Hub;
 use crate::mgr;
 use crate::peer::Peers;
-use crate::wire::{ChangeReport, CheckReport, DiffReport, EventsPage, HistoryPage, Status};
+use crate::wire::{
+    ChangeReport, CheckReport, DiffReport, EventsPage, HistoryPage, PeerReport, Status,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,11 @@ use std::time::Duration;
 pub trait Manager: Send + Sync {
     /// The state of this node; does not block.
     fn status(&self) -> Status;
+
+    /// What the other nodes get of it; does not block.
+    fn report(&self) -> PeerReport {
+        self.status().report()
+    }
 
     /// Takes a command and waits at most `wait` for what comes of it; with no time at all it returns
     /// when the command is taken. `caller` is for the log and the events.
@@ -99,15 +106,18 @@ impl Manager for mgr::Manager {
         mgr::Manager::status(self)
     }
 
+    fn report(&self) -> PeerReport {
+        mgr::Manager::report(self)
+    }
+
     fn command(&self, command: Command, caller: &Caller, wait: Duration) -> Result<Status> {
-        if let Caller::Peer { node, address } = caller {
-            let what = command.as_str();
-            let text = format!("{caller} asks for a {what} of corosync");
-            let note = Note::new(EventKind::PeerAsked, Severity::Notice, text);
-            let note = note.with("from", node.as_str()).with("what", what);
-            self.publish(note.with("address", address.to_string()));
+        let by = caller.to_string();
+        match caller {
+            Caller::Local { .. } => mgr::Manager::command(self, command, &by, wait)?,
+            Caller::Peer { node, address } => {
+                self.command_of_peer(command, &by, wait, (node, *address))?;
+            }
         }
-        mgr::Manager::command(self, command, &caller.to_string(), wait)?;
         Ok(mgr::Manager::status(self))
     }
 

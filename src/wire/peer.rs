@@ -159,6 +159,15 @@ pub struct PeerReport {
     /// It is cut off from delivery and about to restart corosync for it.
     #[serde(default)]
     pub isolated: bool,
+    /// Its corosync.conf is not what its clusmgr holds.
+    #[serde(default)]
+    pub drift: bool,
+    /// It is asked to restart corosync in a round over all nodes, and looks whether it may.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub claiming: bool,
+    /// It restarts corosync in such a round, and is not back yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restarting: bool,
 }
 
 /// What this node knows of another one by its clusmgr.
@@ -174,7 +183,7 @@ pub struct PeerStatus {
     pub address: Option<String>,
     /// When it answered last; null where it never did.
     pub seen: Option<WallMs>,
-    /// As it said then.
+    /// The newest of what it held and ran with then.
     pub config_version: Option<ConfigVersion>,
     /// As it said then.
     pub sha256: Option<String>,
@@ -206,6 +215,9 @@ impl Status {
                 .map(|m| m.nodeid)
                 .collect(),
             isolated: self.degraded.iter().any(|d| d.reason == "isolated"),
+            drift: self.config.drift,
+            claiming: false,
+            restarting: false,
         }
     }
 }

@@ -37,6 +37,10 @@ pub enum Request {
     /// Stop corosync and start it again; ends a hold.
     #[serde(rename = "restart")]
     Restart {
+        /// It is one of a round over all nodes: only if all others are members and well, quorum stays, and
+        /// no other node is restarted in such a round.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rolling: bool,
         /// Milliseconds to wait for `running`; 0 returns when the command is taken.
         #[serde(default)]
         wait_ms: u64,
@@ -165,7 +169,7 @@ impl Request {
         match self {
             Request::Start { wait_ms, .. }
             | Request::Stop { wait_ms, .. }
-            | Request::Restart { wait_ms } => Duration::from_millis(*wait_ms),
+            | Request::Restart { wait_ms, .. } => Duration::from_millis(*wait_ms),
             _ => Duration::ZERO,
         }
     }

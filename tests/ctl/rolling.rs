@@ -25,9 +25,10 @@ fn cluster(change: impl Fn(u32, &[u32], &mut Value) + Send + Sync + 'static) -> 
                 s
             })
         }
-        (Request::Restart { wait_ms }, false) => {
+        (Request::Restart { rolling, wait_ms }, false) => {
+            assert!(*rolling);
             assert!(*wait_ms > 0);
-            let id = line.node.as_ref().map_or(1, |n| n.parse().unwrap());
+            let id = line.node.as_ref().map_or(1, |n| n[1..].parse().unwrap());
             seen.lock().push(id);
             Answer::Ok(status(id))
         }
@@ -61,9 +62,9 @@ fn all_nodes_are_restarted_one_by_one_this_one_last() {
     assert_eq!(
         restarts,
         [
-            json!({"req": "restart", "node": "2", "wait_ms": 60000}),
-            json!({"req": "restart", "node": "3", "wait_ms": 60000}),
-            json!({"req": "restart", "wait_ms": 60000}),
+            json!({"req": "restart", "node": "n2", "rolling": true, "wait_ms": 60000}),
+            json!({"req": "restart", "node": "n3", "rolling": true, "wait_ms": 60000}),
+            json!({"req": "restart", "rolling": true, "wait_ms": 60000}),
         ]
     );
     let (code, out, _) = daemon.run("restart --all --json --wait=9");
@@ -85,7 +86,7 @@ fn it_stops_at_the_first_that_does_not_come_back_and_touches_no_other() {
     assert_eq!(
         err,
         "clusmgrctl: restart all nodes: stopped at n3: restart n3: after 0.6 s it is no quorate \
-         member; restarted before it: n2; not touched: n1; see clusmgrctl why --node 3\n"
+         member; restarted before it: n2; not touched: n1; see clusmgrctl why --node n3\n"
     );
 }
 

@@ -82,7 +82,7 @@ fn watch_follows_events_and_outlives_the_daemon() {
     bed.manager.quorum(false);
     watching.expect("NOT quorate");
     bed.manager.turn(ServiceState::Backoff);
-    watching.expect("corosync died");
+    watching.expect("corosync will be started");
     bed.stop();
     watching.expect("clusmgr does not answer");
     *bed.manager.state.lock() = ServiceState::Starting;

@@ -17,6 +17,7 @@ mod lies;
 mod matrix;
 mod nodes;
 mod orders;
+mod running;
 mod strangers;
 mod wire;
 

@@ -81,3 +81,39 @@ fn all_are_restarted_one_at_a_time_or_none_where_quorum_has_no_margin() {
     assert_eq!(ran.code, 1, "{ran:?}");
     assert_eq!([nodes[0].pid(), nodes[1].pid()], pids, "{ran:?}");
 }
+
+#[test]
+fn of_two_rounds_at_once_one_gives_way_and_quorum_stays() {
+    let lab = formed("remote-rounds", "3", 3);
+    let nodes = [1, 2, 3].map(|k| lab.node(k));
+    wait_all(&nodes[0], "all well", |n| {
+        n.iter().all(|n| n["ok"]["cluster"]["quorate"] == true)
+    });
+    for round in 0..3 {
+        let began = nodes.each_ref().map(Node::latest);
+        let ran = std::thread::scope(|scope| {
+            let both = [&nodes[0], &nodes[2]]
+                .map(|node| scope.spawn(|| node.ctl(&["restart", "--all", "--wait=40"])));
+            both.map(|one| one.join().unwrap())
+        });
+        for ran in ran.iter().filter(|r| r.code != 0) {
+            let told = ran.err.contains("not now") || ran.err.contains("refused");
+            assert!(told, "{ran:?}");
+        }
+        let codes = ran.each_ref().map(|r| r.code);
+        assert!(codes.contains(&1), "round {round}: both went on: {ran:?}");
+        for node in &nodes {
+            node.wait_ring(3);
+        }
+        // Where corosync went on, it was quorate throughout.
+        for (node, seq) in nodes.iter().zip(began) {
+            let lost = node.events_of("quorum.lost");
+            let lost = lost.iter().filter(|e| e["seq"].as_u64() > Some(seq));
+            let others = lost.filter(|e| e["fields"]["ended"] != true).count();
+            assert_eq!(others, 0, "round {round}, {}: {ran:?}", node.name);
+        }
+        wait_all(&nodes[0], "all well", |n| {
+            n.iter().all(|n| n["ok"]["cluster"]["quorate"] == true)
+        });
+    }
+}

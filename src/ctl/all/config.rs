@@ -118,10 +118,18 @@ fn values(here: &Status, there: &Status) -> Vec<String> {
             there.key.fingerprint.clone(),
         ),
     ];
+    // What a node holds is not all: the next start elsewhere meets what it runs with.
+    let runs = there.cluster.as_ref().and_then(|c| c.config_version);
+    let ahead = runs.filter(|v| Some(*v) > there.config.version);
+    let ahead = ahead.map(|v| format!("corosync runs with config version {v}"));
+    let drift = there.config.drift;
+    let drift = drift.then(|| "its corosync.conf is not what it holds".to_owned());
     let shown = |v: &Option<String>| v.as_deref().map_or("none".to_owned(), short);
     all.into_iter()
         .filter(|(_, ours, theirs)| ours != theirs)
         .map(|(what, ours, theirs)| format!("{what} {}, here {}", shown(&theirs), shown(&ours)))
+        .chain(ahead)
+        .chain(drift)
         .collect()
 }
 
@@ -177,6 +185,7 @@ mod tests {
         let mut texts = texts(&states);
         let odd = states[1].said.as_mut().unwrap();
         odd.config.version = Some(ConfigVersion(6));
+        odd.cluster.as_mut().unwrap().config_version = Some(ConfigVersion(6));
         odd.config.sha256 = Some("ff".repeat(32));
         texts[1].said.as_mut().unwrap().text = TEXT.replace("1000", "2000\u{1b}");
         states[3].said.as_mut().unwrap().key.fingerprint = Some("ee".to_owned());
@@ -203,6 +212,22 @@ mod tests {
  }
 "
         );
+    }
+
+    #[test]
+    fn a_node_that_runs_with_a_hand_edit_is_not_the_same() {
+        let mut states = cluster(2, 1);
+        let texts = texts(&states);
+        let edited = states[1].said.as_mut().unwrap();
+        edited.config.drift = true;
+        edited.cluster.as_mut().unwrap().config_version = Some(ConfigVersion(9));
+        let all = compare(&texts, &states).unwrap();
+        assert!(!all[0].same);
+        let told = [
+            "corosync runs with config version 9",
+            "its corosync.conf is not what it holds",
+        ];
+        assert_eq!(all[0].differs, told);
     }
 
     #[test]

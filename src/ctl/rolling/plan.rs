@@ -1,14 +1,24 @@
 //! In what order nodes are restarted, and whether quorum survives it. Pure.
 
 use crate::ctl::all::{Node, list};
+use crate::ctl::text::clean;
 use crate::wire::{ClusterStatus, MemberState, Status};
 use serde::Serialize;
+
+/// Degraded for one of these, a node would not come back as it went, or be joined by the next.
+const ILL: [&str; 5] = [
+    "config-version-behind",
+    "peer-config",
+    "peer-key",
+    "peer-identity",
+    "drift",
+];
 
 /// One node's turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Step {
     pub node: String,
-    /// The name or nodeid that the daemon knows it by; none for this node.
+    /// The name that the daemon knows it by; none for this node.
     pub ask: Option<String>,
     /// Votes that go with it.
     pub votes: u32,
@@ -39,6 +49,7 @@ pub(super) fn plan(nodes: &[Node<Status>]) -> Result<Vec<Step>, Vec<String>> {
         }
         return Err(against);
     };
+    against.extend(namesakes(nodes));
     against.extend(rings(nodes));
     against.extend(strangers(nodes, cluster));
     against.extend(votes_unknown(cluster));
@@ -70,7 +81,8 @@ fn step(node: &Node<Status>, cluster: &ClusterStatus) -> Option<Step> {
     let member = members.find(|m| m.nodeid == id && m.state == MemberState::Member)?;
     Some(Step {
         node: node.name.clone(),
-        ask: (!node.local).then(|| id.to_string()),
+        // A name comes first where it is looked for: another node may be called as this one is numbered.
+        ask: (!node.local).then(|| node.name.clone()),
         votes: member.votes,
         left: cluster.total_votes.saturating_sub(member.votes),
         quorum: cluster.quorum,
@@ -96,7 +108,18 @@ fn unfit(node: &Node<Status>) -> Option<String> {
         let state = status.service.state.as_str();
         return Some(format!("{name} is no quorate member (corosync: {state})"));
     }
-    None
+    let ill = status.degraded.iter().find(|d| ILL.contains(&&*d.reason));
+    ill.map(|d| {
+        let (reason, detail) = (clean(&d.reason), clean(&d.detail));
+        format!("{name} is degraded, {reason}: {detail}")
+    })
+}
+
+/// Two nodes of one name cannot be told apart.
+fn namesakes(nodes: &[Node<Status>]) -> Option<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let twice = nodes.iter().find(|n| !seen.insert(&n.name))?;
+    Some(format!("two nodes are called {}", twice.name))
 }
 
 /// Nodes that are in another ring than this one are in another partition.
@@ -124,7 +147,7 @@ fn strangers(nodes: &[Node<Status>], cluster: &ClusterStatus) -> Option<String> 
         .members
         .iter()
         .filter(|m| !asked(m.nodeid))
-        .map(|m| crate::ctl::text::clean(&m.label()))
+        .map(|m| clean(&m.label()))
         .collect();
     (!unknown.is_empty()).then(|| {
         format!(
@@ -186,10 +209,10 @@ mod tests {
         assert_eq!(
             order,
             [
-                ("n1", Some("1")),
-                ("n2", Some("2")),
-                ("n4", Some("4")),
-                ("n5", Some("5")),
+                ("n1", Some("n1")),
+                ("n2", Some("n2")),
+                ("n4", Some("n4")),
+                ("n5", Some("n5")),
                 ("n3", None)
             ]
         );
@@ -201,7 +224,7 @@ mod tests {
     #[test]
     fn what_forbids_it_is_told_with_the_node() {
         type Change = fn(&mut Nodes);
-        let table: [(&str, u32, Change, &str); 11] = [
+        let table: [(&str, u32, Change, &str); 15] = [
             (
                 "two nodes without two_node",
                 2,
@@ -267,6 +290,30 @@ mod tests {
                 3,
                 |n| ring(n, 0).members[1].votes = 0,
                 "not known yet: 2 of 3",
+            ),
+            (
+                "one name twice",
+                3,
+                |n| n[2].name = "n2".to_owned(),
+                "two nodes are called n2",
+            ),
+            (
+                "a hand edit",
+                3,
+                |n| *status(n, 1) = status(n, 1).clone().degraded("drift"),
+                "n2 is degraded, drift: ",
+            ),
+            (
+                "behind",
+                3,
+                |n| *status(n, 2) = status(n, 2).clone().degraded("config-version-behind"),
+                "n3 is degraded, config-version-behind: ",
+            ),
+            (
+                "another configuration",
+                3,
+                |n| *status(n, 0) = status(n, 0).clone().degraded("peer-config"),
+                "n1 is degraded, peer-config: ",
             ),
             (
                 "a node that was taken out of the file",

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod identity;
+mod reach;
 
 use super::*;
 use crate::types::ConfigVersion;
@@ -20,12 +21,15 @@ fn report(id: u32) -> PeerReport {
         nodeid: Some(NodeId(id)),
         config_version: Some(ConfigVersion(7)),
         sha256: Some("0123456789abcdef".repeat(4)),
-        running_version: Some(ConfigVersion(7)),
+        running_version: None,
         fingerprint: Some("ab12cd34".to_owned()),
         state: ServiceState::Running,
         quorate: true,
         members: [1, 2, 3].map(NodeId).into(),
         isolated: false,
+        drift: false,
+        claiming: false,
+        restarting: false,
     }
 }
 
@@ -282,122 +286,6 @@ fn what_one_of_the_two_does_not_have_is_not_compared_but_shown() {
 }
 
 #[test]
-fn an_unreachable_peer_is_told_after_two_rounds_and_is_no_degraded_reason() {
-    for why in [
-        Unreachable::Refused,
-        Unreachable::TimedOut,
-        Unreachable::NoAddress,
-        Unreachable::Busy,
-        Unreachable::Failed,
-    ] {
-        let mut r = Rounds::default();
-        let out = r.two(fails(why));
-        assert!(kinds(&out).is_empty(), "{why:?}");
-        assert_eq!(out.statuses[0].unreachable, Some(why), "shown at once");
-        let out = r.two(fails(why));
-        assert_eq!(kinds(&out), ["peer.unreachable"]);
-        assert_eq!(field(&out.notes[0], "reason"), why.as_str());
-        assert!(
-            out.notes[0].text.contains("10.0.0.2: no"),
-            "{}",
-            out.notes[0].text
-        );
-        assert!(kinds(&r.two(fails(why))).is_empty());
-        let out = r.two(says(report(2)));
-        assert_eq!(kinds(&out), ["peer.reachable"]);
-        assert_eq!(field(&out.notes[0], "address"), "10.0.0.2:5407");
-        assert!(r.reasons().is_empty());
-    }
-    let mut r = Rounds::default();
-    assert_eq!(
-        kinds(&r.two(fails(Unreachable::OtherProtocol))),
-        ["peer.unreachable"]
-    );
-    let mut r = Rounds::default();
-    for _ in 0..4 {
-        let out = r.two(fails(Unreachable::NoKey));
-        assert!(kinds(&out).is_empty(), "it is this node that has none");
-        assert_eq!(out.statuses[0].unreachable, Some(Unreachable::NoKey));
-    }
-}
-
-#[test]
-fn silence_and_an_error_on_the_way_are_the_same_news() {
-    let mut r = Rounds::default();
-    r.two(fails(Unreachable::TimedOut));
-    assert_eq!(
-        kinds(&r.two(fails(Unreachable::TimedOut))),
-        ["peer.unreachable"]
-    );
-    for _ in 0..20 {
-        for why in [Unreachable::Failed, Unreachable::TimedOut] {
-            assert!(kinds(&r.two(fails(why))).is_empty(), "{why:?}");
-        }
-    }
-    for _ in 0..8 {
-        let told = kinds(&r.two(fails(Unreachable::Refused)));
-        assert!(told.is_empty() || told == ["peer.unreachable"], "{told:?}");
-    }
-}
-
-#[test]
-fn two_failures_at_the_same_moment_are_one() {
-    let mut compare = Compare::default();
-    let mut at = |s: u64| {
-        let asked = vec![Asked {
-            peer: peer(2),
-            heard: fails(Unreachable::TimedOut),
-        }];
-        let out = compare.round(&report(1), asked, Mono(s * 1_000_000_000), WallMs(0));
-        out.notes.len()
-    };
-    assert_eq!((at(10), at(11), at(12)), (0, 0, 0));
-    assert_eq!(at(15), 1);
-}
-
-#[test]
-fn a_peer_that_comes_and_goes_is_told_once_a_minute() {
-    let mut r = Rounds::default();
-    let mut told = Vec::new();
-    // An hour of refusing and taking the key, round for round.
-    for round in 0..360 {
-        let heard = match round % 2 {
-            0 => fails(Unreachable::WrongKey),
-            _ => says(report(2)),
-        };
-        told.extend(r.two(heard).notes);
-    }
-    let of = |kind: Kind| told.iter().filter(|n| n.kind == kind).count();
-    for kind in [
-        Kind::PeerUnreachable,
-        Kind::PeerReachable,
-        Kind::PeerDiffers,
-        Kind::PeerAgrees,
-    ] {
-        assert!((50..=60).contains(&of(kind)), "{kind:?}: {}", of(kind));
-    }
-    assert!(told.len() <= 360, "{}", told.len());
-    assert!(
-        told.iter()
-            .any(|n| n.fields.get("untold") == Some(&json!(2)))
-    );
-}
-
-#[test]
-fn a_peer_that_says_something_else_each_round_does_not_flood() {
-    let mut r = Rounds::default();
-    let mut told = 0;
-    for round in 0..360 {
-        let lie = edit(report(2), |p| {
-            p.config_version = Some(ConfigVersion(1000 + round));
-            p.fingerprint = Some(format!("f{round}"));
-        });
-        told += r.two(says(lie)).notes.len();
-    }
-    assert!((100..=130).contains(&told), "{told} in an hour");
-}
-
-#[test]
 fn what_a_peer_says_is_bounded_and_clean() {
     let mut r = Rounds::default();
     let evil = "\x1b[2J\n\u{202e}".repeat(1000);
@@ -464,4 +352,37 @@ fn what_a_peer_said_last_counts_while_it_is_away_and_is_said_so() {
     assert!(detail.contains("when it last answered"), "{detail}");
     let since = r.compare.degraded()[0].since;
     assert_eq!(since, WallMs(10_000), "the reason is as old as it was");
+}
+
+#[test]
+fn what_a_peer_runs_with_counts_where_it_is_newer_than_what_it_holds() {
+    // A hand edit there, which was read: whoever starts with 7 cannot join it.
+    let edited = || {
+        says(edit(report(2), |p| {
+            (p.running_version, p.drift) = (Some(ConfigVersion(9)), true);
+        }))
+    };
+    let mut r = Rounds::default();
+    let out = r.two(edited());
+    assert_eq!(kinds(&out), ["peer.differs", "degraded"]);
+    let note = &out.notes[0];
+    assert!(note.text.contains("this node is behind"), "{}", note.text);
+    assert_eq!(
+        (field(note, "ours"), field(note, "theirs")),
+        (json!(7), json!(9))
+    );
+    assert_eq!(out.statuses[0].config_version, Some(ConfigVersion(9)));
+    // What is held here was made 9 too: what is held there is no matter of this.
+    let nine = edit(report(1), |p| p.config_version = Some(ConfigVersion(9)));
+    let out = r.go(&nine, vec![(2, edited())]);
+    assert_eq!(kinds(&out), ["peer.agrees", "degraded.ended"]);
+    // As is a hand edit here, which is what would be started.
+    let drifts = edit(report(1), |p| {
+        (p.running_version, p.drift) = (Some(ConfigVersion(9)), true);
+    });
+    let mut r = Rounds::default();
+    assert_eq!(kinds(&r.go(&drifts, vec![(2, edited())])), [""; 0]);
+    // A node that runs with less than it holds starts with what it holds.
+    let waits = edit(report(1), |p| p.running_version = Some(ConfigVersion(6)));
+    assert_eq!(kinds(&r.go(&waits, vec![(2, says(report(2)))])), [""; 0]);
 }

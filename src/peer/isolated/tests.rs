@@ -19,6 +19,9 @@ fn report(id: u32, members: &[u32]) -> PeerReport {
         quorate: true,
         members: members.iter().copied().map(NodeId).collect(),
         isolated: false,
+        drift: false,
+        claiming: false,
+        restarting: false,
     }
 }
 
@@ -142,6 +145,12 @@ fn one_condition_that_does_not_hold_keeps_it_from_being_restarted() {
         }),
         ("another is about to start", |_, heard| {
             heard[1].1.state = ServiceState::Backoff;
+        }),
+        ("another is restarted in a round", |_, heard| {
+            heard[1].1.restarting = true;
+        }),
+        ("another is about to be", |_, heard| {
+            heard[1].1.claiming = true;
         }),
         ("a lower one is isolated", |_, heard| {
             heard[0].1.isolated = true;

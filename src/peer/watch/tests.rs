@@ -34,6 +34,9 @@ fn report(id: u32, version: u64) -> PeerReport {
         quorate: true,
         members: vec![NodeId(2), NodeId(3)],
         isolated: false,
+        drift: false,
+        claiming: false,
+        restarting: false,
     }
 }
 
@@ -124,6 +127,11 @@ fn a_round_is_made_when_it_is_asked_for_and_its_outcome_shown_before_it_is_told(
     let script = fake.0.lock();
     let kinds: Vec<Kind> = script.notes.iter().map(|n| n.kind).collect();
     assert_eq!(kinds, [Kind::PeerDiffers, Kind::Degraded]);
+    // Who is off must be known to be so before the first start has waited as long as it may.
+    assert!(script.deadlines[0] <= Duration::from_millis(700));
+    let heard = watch.heard();
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].0.name, "n2");
     assert!(script.restarts.is_empty());
     drop(script);
     watch.stop();

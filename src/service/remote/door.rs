@@ -100,14 +100,16 @@ impl Door {
         if !changed && !due {
             return;
         }
-        // Who began under another key is a stranger to this one.
+        // Who began under another key is a stranger to this one, and who was let in by it too.
         if changed && view.psk != self.view.psk {
             for stranger in self.strangers.drain(..) {
                 self.shared.leave(stranger.id);
             }
+            self.shared.expel();
         }
         self.view = view;
-        let wanted = addresses(&self.listen, &self.view);
+        // A name that was not found yet is an address that is missing too.
+        let (wanted, unnamed) = addresses(&self.listen, &self.view, changed);
         self.listeners.retain(|(a, _)| wanted.contains(a));
         let mut failed = Vec::new();
         for address in &wanted {
@@ -119,11 +121,6 @@ impl Door {
                 Err(e) => failed.push(e.to_string()),
             }
         }
-        // A name that was not found yet is an address that is missing too.
-        let unnamed = matches!(self.listen, Listen::Links)
-            && self.view.psk.is_some()
-            && self.view.local.is_some()
-            && wanted.is_empty();
         self.missing = (!failed.is_empty() || unnamed).then(|| Instant::now() + LISTEN_AGAIN);
         self.tell(&failed);
         let bound = self.listeners.iter().map(|(_, l)| l.local_addr());
@@ -153,8 +150,11 @@ impl Door {
     fn let_in(&mut self) -> bool {
         let mut came: Vec<(TcpStream, SocketAddr)> = Vec::new();
         let mut short = false;
+        // Each has its share: whoever knocks at one address keeps nobody out at another.
+        let share = AT_ONCE.div_ceil(self.listeners.len().max(1));
         for (_, listener) in &self.listeners {
-            while came.len() < AT_ONCE {
+            let most = came.len() + share;
+            while came.len() < most {
                 match listener.accept() {
                     Ok(one) => came.push(one),
                     Err(e) => match e.kind() {
@@ -266,6 +266,10 @@ impl Door {
             log::warn!("serve node {}: {e}", stranger.ip);
             self.shared.leave(id);
         };
+        // Beyond those in their places only who was expelled and waits for the outcome of an order.
+        if self.threads.len() >= 2 * self.shared.limits.clients {
+            return failed(&"too many of another key are not done yet");
+        }
         tcp::keep_alive(&stranger.stream);
         let waker = match Waker::new() {
             Ok(waker) => waker,
@@ -288,6 +292,8 @@ impl Door {
             shared: Arc::clone(&self.shared),
             manager: Arc::clone(&self.manager),
             greeted: false,
+            rests: Instant::now(),
+            began: None,
             mistaken,
         };
         let thread = Builder::new()

@@ -41,6 +41,9 @@ pub(super) struct Member {
     pub(super) shared: Arc<Shared>,
     pub(super) manager: Arc<dyn Manager>,
     pub(super) greeted: bool,
+    /// Since when he has had his answer, and since when a message of his has begun.
+    pub(super) rests: Instant,
+    pub(super) began: Option<Instant>,
     /// Who answers here, and who was meant, if that is not this node.
     pub(super) mistaken: Option<String>,
 }
@@ -54,12 +57,17 @@ impl Member {
 
     fn requests(&mut self) -> Over {
         loop {
+            if self.shared.ends(self.id) {
+                return Over;
+            }
             match self.channel.open() {
                 Err(_) => return Over,
                 Ok(Some(message)) => {
+                    self.began = None;
                     if let Err(over) = self.request(&message) {
                         return over;
                     }
+                    self.rests = Instant::now();
                 }
                 Ok(None) => {
                     if let Err(over) = self.read() {
@@ -73,12 +81,17 @@ impl Member {
     /// Waits for bytes and reads some.
     fn read(&mut self) -> Result<(), Over> {
         let limits = self.shared.limits;
-        let patience = if self.channel.in_the_middle() {
-            limits.half_message
+        let deadline = if self.channel.in_the_middle() {
+            let began = self.began.get_or_insert_with(Instant::now);
+            let deadline = *began + limits.half_message;
+            // Asked of the clock: who sends a byte now and then is late too.
+            if Instant::now() >= deadline {
+                return Err(Over);
+            }
+            deadline
         } else {
-            limits.idle
+            self.rests + limits.idle
         };
-        let deadline = Instant::now() + patience;
         loop {
             if self.shared.ends(self.id) {
                 return Err(Over);
@@ -151,7 +164,31 @@ impl Member {
             let e = Error::new("write", "the answer", "it is longer than a message may be");
             text = reply_line(id, proto, refuse(&e));
         }
-        self.send(text.trim_end())
+        self.write(text.trim_end())
+    }
+
+    /// Writes all of it, or ends the connection: who does not read must not cost anything for longer.
+    fn write(&mut self, line: &str) -> Result<(), Over> {
+        let mut out = Vec::with_capacity(line.len() + 64);
+        self.channel
+            .seal(line.as_bytes(), &mut out)
+            .map_err(|_| Over)?;
+        let deadline = Instant::now() + self.shared.limits.write;
+        let mut bytes = &out[..];
+        while !bytes.is_empty() {
+            match (&self.slot.stream).write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(e) if would_block(&e) => {
+                    let what = [(self.slot.stream.as_fd(), Want::Write)];
+                    let [got] = wait(what, Some(deadline)).map_err(|_| Over)?;
+                    if !got.ready || Instant::now() >= deadline {
+                        return Err(Over);
+                    }
+                }
+                Err(_) => return Err(Over),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -173,28 +210,12 @@ impl Stream for Member {
         self.shared.ends(self.id)
     }
 
-    /// Writes all of it, or ends the connection: who does not read must not cost anything for longer.
     fn send(&mut self, line: &str) -> Result<(), Over> {
-        let mut out = Vec::with_capacity(line.len() + 64);
-        self.channel
-            .seal(line.as_bytes(), &mut out)
-            .map_err(|_| Over)?;
-        let deadline = Instant::now() + self.shared.limits.write;
-        let mut bytes = &out[..];
-        while !bytes.is_empty() {
-            match (&self.slot.stream).write(bytes) {
-                Ok(n) => bytes = &bytes[n..],
-                Err(e) if would_block(&e) => {
-                    let what = [(self.slot.stream.as_fd(), Want::Write)];
-                    let [got] = wait(what, Some(deadline)).map_err(|_| Over)?;
-                    if !got.ready || Instant::now() >= deadline {
-                        return Err(Over);
-                    }
-                }
-                Err(_) => return Err(Over),
-            }
+        // The key that it was asked for with counts no longer: not one event more.
+        if self.shared.expelled(self.id) {
+            return Err(Over);
         }
-        Ok(())
+        self.write(line)
     }
 
     fn rest(&mut self) -> Result<(), Over> {

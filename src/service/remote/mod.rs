@@ -117,6 +117,22 @@ impl Shared {
         self.table.lock().places.ends(id)
     }
 
+    fn expelled(&self, id: u64) -> bool {
+        self.table.lock().places.expelled(id)
+    }
+
+    /// All members end, those with a request as soon as it is answered.
+    fn expel(&self) {
+        let mut table = self.table.lock();
+        let members = table.places.expel();
+        let slots = members.iter().filter_map(|id| table.members.get(id));
+        let slots: Vec<Arc<Slot>> = slots.cloned().collect();
+        drop(table);
+        for slot in slots {
+            slot.waker.wake();
+        }
+    }
+
     fn leave(&self, id: u64) {
         let mut table = self.table.lock();
         table.places.leave(id);

@@ -111,6 +111,22 @@ impl Places {
         self.places.get(&id).is_none_or(|p| p.ends)
     }
 
+    /// Those who have shown a key that counts no longer have to go; gives them.
+    pub(super) fn expel(&mut self) -> Vec<u64> {
+        let members = self.places.iter_mut();
+        let members = members.filter(|(_, p)| p.class == Class::Member);
+        let ended = members.map(|(id, place)| {
+            place.ends = true;
+            *id
+        });
+        ended.collect()
+    }
+
+    /// Whether he has to go at once, and not only as soon as he has what there is.
+    pub(super) fn expelled(&self, id: u64) -> bool {
+        !self.stopping && self.ends(id)
+    }
+
     /// He has gone.
     pub(super) fn leave(&mut self, id: u64) {
         self.places.remove(&id);
@@ -180,6 +196,19 @@ mod tests {
         }
         assert_eq!(p.admit(ip(1)), Admission::Full);
         assert!(matches!(p.admit(ip(2)), Admission::Free(_)));
+    }
+
+    #[test]
+    fn members_of_another_key_go_and_their_places_are_free() {
+        let mut p = Places::new(64, 2);
+        let members = [1, 1].map(|n| fill(&mut p, n, Class::Member));
+        let stranger = fill(&mut p, 2, Class::Stranger);
+        assert_eq!(p.admit(ip(1)), Admission::Full);
+        assert_eq!(p.expel(), members);
+        assert!(members.iter().all(|id| p.expelled(*id)) && !p.ends(stranger));
+        assert!(matches!(p.admit(ip(1)), Admission::Free(_)));
+        p.stop();
+        assert!(p.ends(members[0]) && !p.expelled(members[0]));
     }
 
     #[test]

@@ -227,3 +227,30 @@ fn a_member_asks_for_itself_alone() {
     }
     server.stop();
 }
+
+#[test]
+fn a_member_that_asks_nothing_or_sends_a_byte_now_and_then_is_ended() {
+    let server = Server::new(quick());
+    let (mut stream, _) = member(&server);
+    let began = Instant::now();
+    assert!(!matches!(stream.read(&mut [0; 9]), Ok(n) if n > 0));
+    assert!(began.elapsed() > Duration::from_millis(300));
+    assert!(began.elapsed() < Duration::from_secs(5), "idle");
+    let (mut stream, mut channel) = member(&server);
+    let mut out = Vec::new();
+    let line = r#"{"id":1,"req":"status"}"#;
+    channel.seal(line.as_bytes(), &mut out).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    // Each byte comes well within the time that one may take, and all of them do not.
+    let ended = out.iter().take(out.len() - 1).any(|byte| {
+        let sent = stream.write_all(&[*byte]);
+        let read = stream.read(&mut [0; 9]);
+        let waits = |e: &std::io::Error| e.kind() == std::io::ErrorKind::WouldBlock;
+        sent.is_err() || !read.is_err_and(|e| waits(&e))
+    });
+    assert!(ended, "it was waited for byte by byte");
+    served(&server);
+    server.stop();
+}

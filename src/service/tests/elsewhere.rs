@@ -121,7 +121,10 @@ fn who_follows_and_who_waits_leaves_room_for_who_looks() {
         .collect();
     let third = peers.subscribe(&node, &follow, LIMIT).unwrap_err();
     assert_eq!(third.why, Unreachable::Busy);
-    let wait = Request::Restart { wait_ms: 60_000 };
+    let wait = Request::Restart {
+        rolling: false,
+        wait_ms: 60_000,
+    };
     assert_eq!(ask(&peers, &wait).unwrap_err().why, Unreachable::Busy);
     ask(&peers, &Request::Status).unwrap();
     let soon = Instant::now() + LIMIT;

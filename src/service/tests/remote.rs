@@ -167,7 +167,13 @@ fn makes_room(listener: &TcpListener) {
 fn who_had_to_make_room_asks_again_unless_it_would_change_something() {
     for (request, done) in [
         (Request::PeerReport, true),
-        (Request::Restart { wait_ms: 0 }, false),
+        (
+            Request::Restart {
+                wait_ms: 0,
+                rolling: false,
+            },
+            false,
+        ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -297,6 +303,38 @@ fn a_changed_key_counts_at_once() {
     server.source.change(Some(2));
     until("the new key", || ask(&new, &Request::Status).ok());
     assert_eq!(why(ask(&old, &Request::Status)), Unreachable::WrongKey);
+    server.stop();
+}
+
+#[test]
+fn who_was_let_in_by_a_key_ends_with_it() {
+    let server = Server::new(RemoteLimits::default());
+    let (old, new) = (server.peers(Some(1)), server.peers(Some(2)));
+    let node = n1(&old);
+    let subscribe = Request::Subscribe { since: None };
+    let (_, mut link, turn) = old.subscribe(&node, &subscribe, LIMIT).unwrap();
+    let restart = &Request::Restart {
+        rolling: false,
+        wait_ms: 1,
+    };
+    std::thread::scope(|scope| {
+        // An order under way is answered, and then it ends too.
+        let waits = scope.spawn(|| ask(&old, restart));
+        server.manager.entered.1.recv_timeout(SOON).unwrap();
+        server.source.change(Some(2));
+        assert!(link.message(Some(Instant::now() + SOON)).is_err());
+        server.manager.publish(1);
+        until("the new key", || ask(&new, &Request::Status).ok());
+        server.manager.release.0.send(()).unwrap();
+        let answered = waits.join().unwrap().unwrap();
+        assert!(matches!(answered, Answer::Ok(_)), "{answered:?}");
+    });
+    drop(turn);
+    // And with the key gone.
+    let node = n1(&new);
+    let (_, mut link, _turn) = new.subscribe(&node, &subscribe, LIMIT).unwrap();
+    server.source.change(None);
+    assert!(link.message(Some(Instant::now() + SOON)).is_err());
     server.stop();
 }
 
