@@ -1,7 +1,7 @@
 //! The files of the state directory.
 
 use crate::bed::{Before, one_error, refused};
-use crate::common::{Lab, Node};
+use crate::common::{LONG, Lab, Node, until};
 use std::fs;
 
 const FILES: [&str; 2] = [
@@ -115,8 +115,10 @@ fn what_fails_after_detaching_is_told_by_the_parent() {
     fs::remove_file(n1.file(FILES[0])).unwrap();
     let ran = n1.run(&["clusmgr", "-s", "/etc/hosts"]);
     refused(&ran, "clusmgr", 1, &["/etc/hosts"]);
-    let ran = n1.sh("pgrep -x clusmgr");
-    assert_eq!(ran.out, "", "no daemon is left behind");
+    // The parent says it a moment before its child is gone.
+    until("no daemon is left behind", LONG, || {
+        n1.sh("pgrep -x clusmgr").out.is_empty().then_some(())
+    });
     n1.start_daemon(&[]);
     assert_eq!(n1.wait_state("running")["service"]["adopted"], true);
 }

@@ -37,7 +37,7 @@ fn a_cut_and_a_fast_restart_are_seen_by_all_and_told_in_order() {
     assert_eq!(votes(&s), [3, 3, 2]);
     for (m, k) in s["cluster"]["members"].as_array().unwrap().iter().zip(1..) {
         let wanted = json!({"nodeid": k, "name": format!("n{k}"), "votes": 1, "state": "member",
-            "local": k == 1, "config_version": 1});
+            "local": k == 1, "config_version": 1, "left_at": null});
         assert_eq!(*m, wanted);
     }
     for n in [&n1, &n2, &n3] {
