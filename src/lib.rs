@@ -13,22 +13,24 @@
 //!               sock …; corosync/: the typed client of its libraries
 //! F2  event  policy  wire  journal  persist    queues, restart policy, protocol; files of our own
 //!     verdict   what is wrong and what to do, from a status: pure
+//!     noise/    the secure channel between nodes: pure        remote   what of the configuration it needs
 //! F3  driver/   mod (the traits)  corosync/{model,parse,render,validate,authkey: pure;
 //!               store: take-over and drift; process, output, exit, shm; service: the monitor's half}
 //!               table (the only file that names all drivers)
-//!     peer/     the other nodes: compare, told, isolated: pure; watch (the thread)
+//!     peer/     the other nodes: connect, link, turns, ask (the client of their remote service);
+//!               compare, told, isolated, turn: pure; watch (the thread)
 //! F4  mgr/      state (pure state machine)  monitor (the thread)  publish (events)  mod (ClusMgr)
-//! F5  service/  dispatch  local and its connections
+//! F5  service/  dispatch  local and its connections  remote/ (door, strangers, members)  forward
 //! F6  daemon/   flags, start and stop order        ctl/  the client: commands, output
 //! ```
 //!
 //! # Threads
 //!
-//! main (signals), `cm-log`, `cm-events`, `cm-local`, `cm-remote`, `cm-peers`, `cm-monitor`, `cm-conn-N` (at most 64 of
-//! each service), and for
-//! the time of a SIGHUP, or of a change that an earlier clusmgr left unfinished, `cm-change`. `cm-resolve`
-//! asks the resolver for a change whose nodes have host names, and is left behind if that is silent. They are
-//! joined in the reverse order of their start, the monitor first, since it is what ends corosync.
+//! main (signals), `cm-log`, `cm-events`, `cm-local`, `cm-remote`, `cm-peers`, `cm-watch`, `cm-monitor`,
+//! `cm-conn-N` and `cm-conn-rN` (at most 64 of each service), and for a time: `cm-change`, for a SIGHUP or
+//! a change that an earlier clusmgr left unfinished; `cm-ask`, one for each node that is asked; `cm-resolve`,
+//! which asks the resolver, and is left behind if that is silent. They are joined in the reverse order of
+//! their start, the monitor first, since it is what ends corosync.
 //! Only `cm-monitor` spawns, signals and reaps corosync. `cm-events` numbers and journals events, so
 //! that a slow disk never delays a restart; `cm-log` writes the log, so that a stalled syslogd delays
 //! nobody.
