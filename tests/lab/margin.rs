@@ -80,7 +80,7 @@ fn a_restart_that_would_cost_the_others_their_quorum_is_refused() {
     by_restart(n2);
     assert_eq!(apply(n2, &[]).code, 1);
     n2.ctl(&["stop"]).ok();
-    assert_eq!(done(apply(n2, &[]))["how"], "start");
+    assert_eq!(done(apply(n2, &[]))["how"], "next-start");
     n2.ctl(&["start"]).ok();
     assert_eq!(n2.cmap("system.sched_rr"), "no");
 }
