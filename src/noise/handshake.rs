@@ -2,10 +2,9 @@
 
 use super::channel::Channel;
 use super::psk::Psk;
+use super::stack::leaving_nothing;
 use snow::{Builder, HandshakeState};
 use std::fmt;
-use std::hint::black_box;
-use zeroize::Zeroize;
 
 /// The version of all that travels between nodes; told before anything else.
 pub const VERSION: u8 = 1;
@@ -13,8 +12,6 @@ pub const VERSION: u8 = 1;
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 const MAGIC: &[u8; 7] = b"clusmgr";
 const HEADER: usize = MAGIC.len() + 1;
-/// More of the stack than a handshake takes, in a debug build too.
-const STACK_USED: usize = 32 * 1024;
 /// A public key and a tag.
 const NOISE: usize = 32 + 16;
 
@@ -156,23 +153,6 @@ fn answer(psk: &Psk, first: &[u8; FIRST]) -> Result<(Channel, [u8; REPLY]), Refu
         .map_err(|_| Refusal::Busy)?;
     let channel = Channel::of(*state).ok_or(Refusal::Busy)?;
     Ok((channel, reply))
-}
-
-/// Does something that moves keys by way of the stack, as snow does, and clears what it has left there:
-/// the stack of a thread that has ended is kept for the next one.
-fn leaving_nothing<T>(what: impl FnOnce() -> T) -> T {
-    #[inline(never)]
-    fn deeper<T>(what: impl FnOnce() -> T) -> T {
-        what()
-    }
-    #[inline(never)]
-    fn clear() {
-        let mut used = [0xff_u8; STACK_USED];
-        black_box(&mut used).zeroize();
-    }
-    let done = deeper(what);
-    clear();
-    done
 }
 
 /// What a server sends to whom it refuses.

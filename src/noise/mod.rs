@@ -15,6 +15,7 @@
 mod channel;
 mod handshake;
 mod psk;
+mod stack;
 
 pub use channel::{Broken, Channel, FRAME_MAX, MESSAGE_MAX};
 pub use handshake::{FIRST, Initiator, REFUSAL, REPLY, Refusal, VERSION, refusal, respond};
