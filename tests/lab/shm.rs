@@ -80,6 +80,11 @@ fn a_corosync_that_starts_while_dev_shm_is_full_is_reached_once_there_is_room() 
         until("corosync's own files are gone", LONG, || {
             (n1.sh("compgen -G '/dev/shm/qb-*'").code != 0).then_some(())
         });
+        // What clusmgr still maps of them is free only when it lets go.
+        until("clusmgr has let go of them", LONG, || {
+            let script = format!("grep -q /dev/shm/qb- /proc/{daemon}/maps");
+            (n1.sh(&script).code == 1).then_some(())
+        });
         leave(&n1, free);
         let seq = n1.latest();
         n1.ctl(&["start", "--no-wait"]).ok();
