@@ -432,8 +432,18 @@ impl Node<'_> {
     /// What corosync itself says of a key of its map.
     #[track_caller]
     pub fn cmap(&self, key: &str) -> String {
-        let ran = self.run(&["corosync-cmapctl", "-g", key]).ok();
-        ran.rsplit("= ").next().unwrap().trim().to_owned()
+        let mut last = None;
+        // Just after its start it may not serve yet.
+        let deadline = Instant::now() + LONG;
+        while Instant::now() < deadline {
+            let ran = self.run(&["corosync-cmapctl", "-g", key]);
+            if ran.code == 0 {
+                return ran.out.rsplit("= ").next().unwrap().trim().to_owned();
+            }
+            last = Some(ran);
+            pause(Duration::from_millis(200));
+        }
+        panic!("{}: no {key}: {last:?}", self.name)
     }
 
     /// Waits until a process is older than so many seconds.

@@ -5,6 +5,7 @@ use crate::common::{LONG, Lab, Node, Ran, degraded, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 const CONF: &str = "/etc/corosync/corosync.conf";
 const CHANGE: &str = "/var/lib/clusmgr/change.json";
@@ -65,12 +66,20 @@ pub fn strace(node: &Node<'_>, words: &str) -> i64 {
     tracer
 }
 
-/// strace lets go of what it still has.
+/// strace lets go of what it still has. Where a thread ends just then it may wait for that one for ever;
+/// what it has seen is written by then, and the kernel lets go for one that is killed.
 pub fn let_go(node: &Node<'_>, tracer: i64) {
-    if node.lives(tracer) {
-        node.sh(&format!("kill {tracer}; true")).ok();
-    }
-    node.wait_gone(tracer);
+    let (began, mut signal) = (Instant::now(), "TERM");
+    until("strace has gone", LONG, || {
+        if !node.lives(tracer) {
+            return Some(());
+        }
+        node.sh(&format!("kill -{signal} {tracer}; true")).ok();
+        if began.elapsed() > Duration::from_secs(10) {
+            signal = "KILL";
+        }
+        None
+    });
 }
 
 pub fn apply(node: &Node<'_>) -> Ran {
