@@ -162,18 +162,13 @@ impl Client {
         })
     }
 
-    /// What to wait for.
+    /// What to wait for: for all but the messages to ourselves, which wake-ups are too many for.
     pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         let votes = self.votes.as_ref().map(Votequorum::fd);
-        [
-            self.config.fd(),
-            self.stats.fd(),
-            self.quorum.fd(),
-            self.cpg.fd(),
-        ]
-        .into_iter()
-        .chain(votes)
-        .collect()
+        [self.config.fd(), self.stats.fd(), self.quorum.fd()]
+            .into_iter()
+            .chain(votes)
+            .collect()
     }
 
     /// Takes what has come, of all connections; waits for nothing. What one connection brought is

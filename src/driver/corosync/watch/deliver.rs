@@ -31,11 +31,6 @@ impl Delivery {
         Some(self.number)
     }
 
-    /// Whether a message is under way.
-    pub(super) fn waits(&self) -> bool {
-        self.waits
-    }
-
     /// A message came back; whether it is the one that is under way.
     pub(super) fn came(&mut self, number: u64) -> bool {
         let ours = self.waits && number == self.number;
@@ -97,7 +92,7 @@ mod tests {
         assert!(d.came(1));
         assert_eq!(d.look(at(15_000), TOKEN, CONSENSUS), None);
         assert_eq!(d.next(at(16_000)), Some(2));
-        assert!(!d.came(1) && d.waits(), "an old message is no answer");
+        assert!(!d.came(1) && d.waits, "an old message is no answer");
     }
 
     #[test]

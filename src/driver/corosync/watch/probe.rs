@@ -8,8 +8,6 @@ use crate::sys::corosync::CsResult;
 use crate::types::Mono;
 use std::time::Duration;
 
-/// A message that is not back by then is asked after, and from then on every second.
-const LATE: Duration = Duration::from_millis(250);
 /// A pause of corosync counts as a fault for so long.
 const PAUSE_COUNTS: Duration = Duration::from_secs(60);
 
@@ -29,29 +27,30 @@ impl Watching {
         found.iter().rev().copied().map(pauses::note).collect()
     }
 
-    /// The message to ourselves: sent every second, asked after where it is late.
+    /// The message to ourselves: sent every so often, and asked after where it is not back by the next
+    /// time. That it is back wakes nobody: it is taken with whatever does.
     pub(super) fn deliver(&mut self, client: &Client, news: &News, now: Mono) -> CsResult<()> {
         for number in &news.came {
             if self.delivery.came(*number) {
                 self.sys.clear_degraded("not-delivering");
             }
         }
+        let mut late = false;
         if now >= self.send_at {
-            if let Some(number) = self.delivery.next(now) {
-                self.sent = Some((number, false));
-                self.send_at = now.plus(SEND_EVERY);
-                self.late_at = now.plus(LATE);
+            self.send_at = now.plus(SEND_EVERY);
+            match self.delivery.next(now) {
+                Some(number) => self.sent = Some((number, false)),
+                None => late = true,
             }
         }
         let beat = &self.sys.watch.beat;
         if let Some((number, false)) = self.sent {
             self.sent = Some((number, beat.look(|| client.send(number))?));
         }
-        if self.delivery.waits() && now >= self.late_at {
+        if late {
             // Silence of the ring is no hang; silence of corosync's main loop is one, and this call
             // does not return then.
             client.ping()?;
-            self.late_at = now.plus(SEND_EVERY);
             self.pause_at = now;
             let (token, consensus) = self.times;
             if let Some(silent) = self.delivery.look(now, token, consensus) {

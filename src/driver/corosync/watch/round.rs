@@ -25,8 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How often a message goes round to this node itself.
-pub(super) const SEND_EVERY: Duration = Duration::from_secs(1);
+/// How often a message goes round to this node itself, and the one before is asked after. Two of these
+/// and `--hang-timeout` are what a hang lasts.
+pub(super) const SEND_EVERY: Duration = Duration::from_millis(750);
 /// A starting corosync is tried again so often, and for so long; then once a second.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_FOR: Duration = Duration::from_secs(10);
@@ -69,7 +70,6 @@ pub(in crate::driver::corosync) struct Watching {
     /// Since when there is no connection.
     alone: Mono,
     pub(super) send_at: Mono,
-    pub(super) late_at: Mono,
     pub(super) sent: Option<(u64, bool)>,
     pub(super) measure_at: Mono,
     pub(super) hear_at: Mono,
@@ -108,7 +108,6 @@ impl Watching {
             retry_at: zero,
             alone: zero,
             send_at: zero,
-            late_at: zero,
             sent: None,
             measure_at: zero,
             hear_at: zero,
@@ -157,12 +156,8 @@ impl Watching {
         if self.client.is_none() {
             return Some(self.retry_at);
         }
-        let probe = match self.delivery.waits() {
-            true => self.late_at,
-            false => self.send_at,
-        };
         let dues = [
-            Some(probe),
+            Some(self.send_at),
             Some(self.measure_at),
             self.links.listens().then_some(self.hear_at),
             self.links.due(),
