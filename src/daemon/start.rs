@@ -15,7 +15,7 @@ use crate::log as cm_log;
 use crate::mgr::monitor::Monitor;
 use crate::mgr::state::Hold;
 use crate::mgr::{self, Kept, Manager, publish};
-use crate::peer::Peers;
+use crate::peer::{Peers, Rounds};
 use crate::remote::RemoteSource;
 use crate::service::local::LocalService;
 use crate::service::remote::{self, RemoteService};
@@ -311,7 +311,7 @@ fn begin_threads(
         let remote = RemoteService::start(listen, source, Arc::clone(&manager) as Arc<_>)?;
         manager.with(|m| m.cl_svc_hdl_remote = Some(Box::new(remote)));
     }
-    manager.watch_peers(Box::new(peers))?;
+    manager.watch_peers(Box::new(Rounds::new(peers)))?;
     let watch = driver.watcher.map(begin_watch).transpose()?;
     let monitor = Monitor {
         manager: Arc::clone(&manager),

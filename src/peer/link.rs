@@ -11,12 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// The id of the only request of a connection.
-const ID: u64 = 1;
 /// Most characters of what another node says of itself.
 const WORDS: usize = 300;
 
-/// A connection to a node that has our key. One request, or one subscription.
+/// A connection to a node that has our key. One request, or several one after the other, or one
+/// subscription.
 #[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
@@ -24,6 +23,8 @@ pub struct Link {
     psk: Psk,
     /// How far its answer has come.
     heard: Heard,
+    /// How many requests were sent: the id of the last one.
+    asked: u64,
     /// The address that answered.
     pub address: SocketAddr,
 }
@@ -46,6 +47,7 @@ impl Link {
             channel,
             psk: psk.clone(),
             heard: Heard::Nothing,
+            asked: 0,
             address,
         }
     }
@@ -70,7 +72,7 @@ impl Link {
         self.heard == Heard::End
     }
 
-    /// Asks, and waits for the answer.
+    /// Says whom it is for and asks, and waits for the answer.
     pub(super) fn call(
         &mut self,
         hello: &Hello,
@@ -78,17 +80,35 @@ impl Link {
         deadline: Instant,
         client: Option<BorrowedFd<'_>>,
     ) -> Result<Answer, Trouble> {
-        let broken = |e: serde_json::Error| {
-            let text = format!("its answer is not understood: {e}");
-            Trouble::new(Unreachable::OtherProtocol, text)
-        };
         let hello = serde_json::to_vec(hello).map_err(broken)?;
-        let line = RequestLine::new(ID, request.clone());
-        let line = Zeroizing::new(serde_json::to_vec(&line).map_err(broken)?);
-        let mut out = Vec::with_capacity(line.len() + 256);
+        let mut out = Vec::with_capacity(512);
         self.channel.seal(&hello, &mut out)?;
-        self.channel.seal(&line, &mut out)?;
+        self.request(request, &mut out)?;
         self.send(&out, deadline)?;
+        self.answer(deadline, client)
+    }
+
+    /// Asks again, after an answer.
+    pub(super) fn again(&mut self, request: &Request, deadline: Instant) -> Result<(), Trouble> {
+        let mut out = Vec::new();
+        self.request(request, &mut out)?;
+        self.send(&out, deadline)
+    }
+
+    fn request(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), Trouble> {
+        self.asked += 1;
+        let line = RequestLine::new(self.asked, request.clone());
+        let line = Zeroizing::new(serde_json::to_vec(&line).map_err(broken)?);
+        self.channel.seal(&line, out)?;
+        Ok(())
+    }
+
+    /// Waits for the answer to what was asked last.
+    pub(super) fn answer(
+        &mut self,
+        deadline: Instant,
+        client: Option<BorrowedFd<'_>>,
+    ) -> Result<Answer, Trouble> {
         let late = || {
             Trouble::new(
                 Unreachable::TimedOut,
@@ -109,7 +129,7 @@ impl Link {
                 let text = e.message.chars().take(WORDS).collect::<String>();
                 Err(Trouble::new(Unreachable::WrongNode, text))
             }
-            Answer::Err(e) if reply.id != ID && e.kind() == Kind::Busy => {
+            Answer::Err(e) if reply.id != self.asked && e.kind() == Kind::Busy => {
                 self.heard = Heard::NoRoom;
                 let text = "it has no room just now; try again later";
                 Err(Trouble::new(Unreachable::Busy, text))
@@ -202,6 +222,11 @@ impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+fn broken(e: serde_json::Error) -> Trouble {
+    let text = format!("its answer is not understood: {e}");
+    Trouble::new(Unreachable::OtherProtocol, text)
 }
 
 /// It has hung up, and not read all that was sent.

@@ -15,6 +15,7 @@ pub mod turn;
 mod turns;
 pub mod watch;
 
+pub use ask::Rounds;
 pub use differs::What;
 pub use link::Link;
 pub use trouble::Trouble;
@@ -138,17 +139,21 @@ impl Peers {
     }
 
     /// As [`Peers::ask`], without waiting for others, and all by the deadline; for the comparison, which
-    /// is one at a time.
+    /// is one at a time, and may ask by the same connection again.
     ///
     /// # Errors
     /// As [`Peers::ask`].
-    pub fn ask_by(&self, node: &RemoteNode, request: &Request, by: Instant) -> Answered {
+    pub fn ask_by(
+        &self,
+        node: &RemoteNode,
+        request: &Request,
+        by: Instant,
+    ) -> Result<(Answer, Link), Trouble> {
         let bounds = Bounds {
             by: Some(by),
             ..Bounds::new(by.saturating_duration_since(Instant::now()))
         };
-        let asked = self.put(node, request, bounds);
-        asked.map(|(answer, link)| (answer, link.address))
+        self.put(node, request, bounds)
     }
 
     /// A subscription: the answer to its request, the connection that the events come by, and its place.
@@ -191,48 +196,10 @@ impl Peers {
             };
             return others(&self.view()).into_iter().map(busy).collect();
         };
-        self.each(|node| {
+        each(&others(&self.view()), |node| {
             let _turn = self.turn(node, request, bounds)?;
             let asked = self.put(node, request, bounds);
             asked.map(|(answer, link)| (answer, link.address))
-        })
-    }
-
-    /// Does `one` for every other node at the same time.
-    fn each(&self, one: impl Fn(&RemoteNode) -> Answered + Sync) -> Vec<OfNode> {
-        let view = self.view();
-        let timed = |node: &RemoteNode| {
-            let began = Instant::now();
-            let answered = one(node);
-            (node.clone(), answered, began.elapsed())
-        };
-        thread::scope(|scope| {
-            let begun: Vec<_> = others(&view)
-                .into_iter()
-                .enumerate()
-                .map(|(n, node)| {
-                    if n >= AT_ONCE {
-                        let text = format!("only {AT_ONCE} nodes are asked at a time");
-                        return (node, Err(io::Error::other(text)));
-                    }
-                    let thread = thread::Builder::new().name("cm-ask".into());
-                    let thread = thread.stack_size(STACK);
-                    let timed = &timed;
-                    (node, thread.spawn_scoped(scope, move || timed(node)))
-                })
-                .collect();
-            let ended = begun.into_iter().map(|(node, begun)| {
-                let failed = |why: &str| {
-                    let trouble = Trouble::new(Unreachable::Failed, why);
-                    (node.clone(), Err(trouble), Duration::ZERO)
-                };
-                match begun.map(thread::ScopedJoinHandle::join) {
-                    Ok(Ok(answered)) => answered,
-                    Ok(Err(_)) => failed("the thread that asked it died"),
-                    Err(e) => failed(&e.to_string()),
-                }
-            });
-            ended.collect()
         })
     }
 
@@ -355,6 +322,45 @@ fn others(view: &RemoteView) -> Vec<&RemoteNode> {
     all.filter(|(n, _)| Some(*n) != view.local)
         .map(|(_, node)| node)
         .collect()
+}
+
+/// Does `one` for every one of these nodes at the same time; how each ended, in their order, and how long it
+/// took.
+fn each<T: Send>(
+    nodes: &[&RemoteNode],
+    one: impl Fn(&RemoteNode) -> Result<T, Trouble> + Sync,
+) -> Vec<(RemoteNode, Result<T, Trouble>, Duration)> {
+    let timed = |node: &RemoteNode| {
+        let began = Instant::now();
+        let answered = one(node);
+        (answered, began.elapsed())
+    };
+    thread::scope(|scope| {
+        let begun: Vec<_> = nodes
+            .iter()
+            .enumerate()
+            .map(|(n, &node)| {
+                if n >= AT_ONCE {
+                    let text = format!("only {AT_ONCE} nodes are asked at a time");
+                    return (node, Err(io::Error::other(text)));
+                }
+                let thread = thread::Builder::new().name("cm-ask".into());
+                let thread = thread.stack_size(STACK);
+                let timed = &timed;
+                (node, thread.spawn_scoped(scope, move || timed(node)))
+            })
+            .collect();
+        let ended = begun.into_iter().map(|(node, begun)| {
+            let failed = |why: &str| (Err(Trouble::new(Unreachable::Failed, why)), Duration::ZERO);
+            let (answered, took) = match begun.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(ended)) => ended,
+                Ok(Err(_)) => failed("the thread that asked it died"),
+                Err(e) => failed(&e.to_string()),
+            };
+            (node.clone(), answered, took)
+        });
+        ended.collect()
+    })
 }
 
 /// An answer as it is handed on to who asked for all of them.

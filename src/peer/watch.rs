@@ -31,7 +31,7 @@ const ANSWER_SOON: Duration = Duration::from_millis(700);
 pub trait Ask: Send {
     /// Asks every configured node but this one for its report; one entry for each, in order of the
     /// nodelist, soon after the deadline at the latest.
-    fn ask_all(&self, deadline: Instant) -> Vec<Asked>;
+    fn ask_all(&mut self, deadline: Instant) -> Vec<Asked>;
 }
 
 /// What the thread needs of the manager.

@@ -41,7 +41,7 @@ fn report(id: u32, version: u64) -> PeerReport {
 }
 
 impl Ask for Fake {
-    fn ask_all(&self, deadline: Instant) -> Vec<Asked> {
+    fn ask_all(&mut self, deadline: Instant) -> Vec<Asked> {
         let mut script = self.0.lock();
         script.rounds.push(Instant::now());
         let left = deadline.saturating_duration_since(Instant::now());

@@ -26,7 +26,7 @@ fn client_of(listener: &TcpListener) -> Peers {
     Peers::new(Source::new(Some(1), 1), "n2".to_owned(), port)
 }
 
-fn next_message(stream: &mut TcpStream, channel: &mut Channel) -> Vec<u8> {
+pub(super) fn next_message(stream: &mut TcpStream, channel: &mut Channel) -> Vec<u8> {
     loop {
         if let Some(message) = channel.open().unwrap() {
             return message.to_vec();
@@ -39,7 +39,7 @@ fn next_message(stream: &mut TcpStream, channel: &mut Channel) -> Vec<u8> {
 }
 
 /// Makes the handshake with the next client, as a node would.
-fn shake(listener: &TcpListener) -> (TcpStream, Channel) {
+pub(super) fn shake(listener: &TcpListener) -> (TcpStream, Channel) {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     let mut first = [0; FIRST];
@@ -49,7 +49,7 @@ fn shake(listener: &TcpListener) -> (TcpStream, Channel) {
     (stream, channel)
 }
 
-fn say(stream: &mut TcpStream, channel: &mut Channel, line: &str) {
+pub(super) fn say(stream: &mut TcpStream, channel: &mut Channel, line: &str) {
     let mut out = Vec::new();
     channel.seal(line.as_bytes(), &mut out).unwrap();
     stream.write_all(&out).unwrap();

@@ -6,6 +6,7 @@ mod attackers;
 mod elsewhere;
 mod remote;
 mod requests;
+mod rounds;
 mod streams;
 
 use super::dispatch::{Caller, MAX_WAIT, dispatch};
