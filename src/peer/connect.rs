@@ -16,6 +16,9 @@ const HEAD_START: Duration = Duration::from_millis(20);
 
 /// How soon an address is tried again that has no room just now, or hung up.
 const AGAIN: Duration = Duration::from_millis(25);
+/// How often one is tried again that hung up without a word. A clusmgr does that as it ends, and when it
+/// takes another key; who always does it is none.
+const HANG_UPS: u32 = 3;
 
 /// How long names are waited for where nothing else is left to try; and how often they are looked for.
 const RESOLVE: Duration = Duration::from_millis(400);
@@ -31,6 +34,8 @@ struct Attempt {
     stage: Stage,
     /// What an earlier try came to.
     before: Option<Trouble>,
+    /// Tries that ended without a word.
+    hang_ups: u32,
 }
 
 #[derive(Debug)]
@@ -70,6 +75,7 @@ pub(super) fn connect(find: &Find<'_>, psk: &Psk, deadline: Instant) -> Result<L
                         address,
                         stage: Stage::Later(if first { now } else { now + HEAD_START }),
                         before: None,
+                        hang_ups: 0,
                     });
                 }
             }
@@ -131,8 +137,10 @@ impl Attempt {
 
     /// Failed, or to be tried again: who has no room for a member in a flood of strangers has some in a
     /// moment.
-    fn fail(&mut self, trouble: Trouble, now: Instant) {
-        self.stage = if trouble.why == Unreachable::Busy {
+    fn fail(&mut self, trouble: Trouble, hung_up: bool, now: Instant) {
+        self.hang_ups += u32::from(hung_up);
+        let again = hung_up && self.hang_ups <= HANG_UPS;
+        self.stage = if trouble.why == Unreachable::Busy || again {
             self.before = Some(trouble);
             Stage::Later(now + AGAIN)
         } else {
@@ -155,6 +163,7 @@ impl Attempt {
     /// As far as it goes without waiting.
     fn go_on(&mut self, psk: &Psk, now: Instant) -> Option<Link> {
         loop {
+            let mut hung_up = false;
             let stage = std::mem::replace(&mut self.stage, Stage::Later(now));
             let next = match stage {
                 Stage::Later(at) if at <= now => tcp::begin_connect(self.address)
@@ -184,7 +193,10 @@ impl Attempt {
                         Ok(channel) => return Some(Link::new(stream, channel, psk, self.address)),
                         Err(refusal) => Err(refusal.into()),
                     },
-                    Err(trouble) => Err(trouble),
+                    Err(trouble) => {
+                        hung_up = reply.have == 0;
+                        Err(trouble)
+                    }
                 },
                 stays => {
                     self.stage = stays;
@@ -193,7 +205,7 @@ impl Attempt {
             };
             match next {
                 Ok(stage) => self.stage = stage,
-                Err(trouble) => self.fail(trouble, now),
+                Err(trouble) => self.fail(trouble, hung_up, now),
             }
         }
     }
@@ -224,17 +236,19 @@ fn greet(stream: TcpStream, psk: &Psk) -> Result<Greeted, Trouble> {
 impl Reply {
     /// Whether it is whole.
     fn read(&mut self, mut stream: &TcpStream) -> Result<bool, Trouble> {
+        let hung_up = || {
+            let text = "it hangs up; see what listens there, it may be no clusmgr";
+            Trouble::new(Unreachable::OtherProtocol, text)
+        };
         while self.have < REPLY {
             // The rest of a refusal never comes.
             let end = if self.have < REFUSAL { REFUSAL } else { REPLY };
             match stream.read(&mut self.bytes[self.have..end]) {
-                Ok(0) => {
-                    let text = "it hung up; what answers there may be no clusmgr";
-                    return Err(Trouble::new(Unreachable::OtherProtocol, text));
-                }
+                Ok(0) => return Err(hung_up()),
                 Ok(n) => self.have += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Err(hung_up()),
                 Err(e) => return Err(e.into()),
             }
             if self.have == REFUSAL {
@@ -255,6 +269,16 @@ mod tests {
     /// A port that refuses.
     fn refusing() -> io::Result<SocketAddr> {
         std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
+    }
+
+    /// Makes the handshake with the next one.
+    fn answer(there: &std::net::TcpListener, key: &Psk) -> io::Result<()> {
+        let (mut stream, _) = there.accept()?;
+        let mut first = [0; crate::noise::FIRST];
+        stream.read_exact(&mut first)?;
+        let answered = crate::noise::respond(key, &first);
+        let (_, reply) = answered.map_err(|e| io::Error::other(e.to_string()))?;
+        stream.write_all(&reply)
     }
 
     fn failed(find: &Find<'_>) -> (Option<Unreachable>, Duration) {
@@ -283,6 +307,32 @@ mod tests {
     }
 
     #[test]
+    fn who_hangs_up_without_a_word_is_tried_again_and_always_is_no_clusmgr() -> io::Result<()> {
+        let psk = Psk::derive(&[1; 128]);
+        for (hang_ups, found) in [(HANG_UPS, true), (HANG_UPS + 1, false)] {
+            let there = std::net::TcpListener::bind("127.0.0.1:0")?;
+            let address = there.local_addr()?;
+            let key = psk.clone();
+            let serves = std::thread::spawn(move || -> io::Result<()> {
+                for _ in 0..hang_ups {
+                    there.accept()?;
+                }
+                if found {
+                    answer(&there, &key)?;
+                }
+                Ok(())
+            });
+            let deadline = Instant::now() + Duration::from_secs(20);
+            let link = connect(&|| (vec![address], true), &psk, deadline);
+            let why = link.map(|l| l.address).map_err(|t| t.why);
+            let wanted = found.then_some(address).ok_or(Unreachable::OtherProtocol);
+            assert_eq!(why, wanted);
+            assert!(serves.join().is_ok_and(|served| served.is_ok()));
+        }
+        Ok(())
+    }
+
+    #[test]
     fn an_address_that_becomes_known_meanwhile_is_tried() -> io::Result<()> {
         // What is known at once is silent.
         let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -290,14 +340,7 @@ mod tests {
         let (silent, late) = (silent.local_addr()?, there.local_addr()?);
         let psk = Psk::derive(&[1; 128]);
         let key = psk.clone();
-        let serves = std::thread::spawn(move || -> io::Result<()> {
-            let (mut stream, _) = there.accept()?;
-            let mut first = [0; crate::noise::FIRST];
-            stream.read_exact(&mut first)?;
-            let answered = crate::noise::respond(&key, &first);
-            let (_, reply) = answered.map_err(|e| io::Error::other(e.to_string()))?;
-            stream.write_all(&reply)
-        });
+        let serves = std::thread::spawn(move || answer(&there, &key));
         let looks = Cell::new(0);
         let find = || {
             looks.set(looks.get() + 1);

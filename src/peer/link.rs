@@ -134,6 +134,10 @@ impl Link {
                 let text = "it has no room just now; try again later";
                 Err(Trouble::new(Unreachable::Busy, text))
             }
+            Answer::Ok(_) if reply.id != self.asked => {
+                let text = "it answers what was not asked; install the same clusmgr on both";
+                Err(Trouble::new(Unreachable::OtherProtocol, text))
+            }
             answer => Ok(answer),
         }
     }
