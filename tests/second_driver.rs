@@ -317,7 +317,7 @@ struct Bed {
 struct Asker(Duration);
 
 impl Ask for Asker {
-    fn ask_all(&self, deadline: Instant) -> Vec<Asked> {
+    fn ask_all(&mut self, deadline: Instant) -> Vec<Asked> {
         let until = (Instant::now() + self.0).min(deadline);
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
         let heard = match until < deadline {

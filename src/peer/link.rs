@@ -80,7 +80,7 @@ impl Link {
         deadline: Instant,
         client: Option<BorrowedFd<'_>>,
     ) -> Result<Answer, Trouble> {
-        let hello = serde_json::to_vec(hello).map_err(broken)?;
+        let hello = serde_json::to_vec(hello).map_err(|e| broken(&e))?;
         let mut out = Vec::with_capacity(512);
         self.channel.seal(&hello, &mut out)?;
         self.request(request, &mut out)?;
@@ -98,7 +98,7 @@ impl Link {
     fn request(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), Trouble> {
         self.asked += 1;
         let line = RequestLine::new(self.asked, request.clone());
-        let line = Zeroizing::new(serde_json::to_vec(&line).map_err(broken)?);
+        let line = Zeroizing::new(serde_json::to_vec(&line).map_err(|e| broken(&e))?);
         self.channel.seal(&line, out)?;
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Link {
             )
         };
         let reply = self.receive(Some(deadline), client)?.ok_or_else(late)?;
-        let reply: ReplyLine = serde_json::from_slice(&reply).map_err(broken)?;
+        let reply: ReplyLine = serde_json::from_slice(&reply).map_err(|e| broken(&e))?;
         if let Some(proto) = reply.proto.filter(|p| *p != PROTO) {
             let text = format!(
                 "it speaks protocol {proto}, not {PROTO}; install the same clusmgr on both"
@@ -228,7 +228,7 @@ impl AsFd for Link {
     }
 }
 
-fn broken(e: serde_json::Error) -> Trouble {
+fn broken(e: &serde_json::Error) -> Trouble {
     let text = format!("its answer is not understood: {e}");
     Trouble::new(Unreachable::OtherProtocol, text)
 }

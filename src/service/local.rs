@@ -4,13 +4,13 @@ use super::Manager;
 use super::conn::{Conn, Slot, reply_line};
 use super::dispatch::{Caller, refuse};
 use super::table::{Admission, End, Table};
+use super::threads::{STACK, Threads};
 use crate::error::{Error, Kind, Result};
 use crate::sys::ready::{Want, wait};
 use crate::sys::sock;
 use crate::sys::wake::Waker;
 use crate::wire::PROTO;
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -21,8 +21,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Deep enough for JSON nested as far as serde_json goes, in a debug build too.
-const STACK: usize = 256 * 1024;
 /// How long nobody is let in when a descriptor or memory is missing; the backlog keeps them.
 const SHORTAGE: Duration = Duration::from_secs(1);
 
@@ -106,7 +104,7 @@ impl Shared {
 pub struct LocalService {
     shared: Arc<Shared>,
     waker: Arc<Waker>,
-    thread: JoinHandle<HashMap<u64, JoinHandle<()>>>,
+    thread: JoinHandle<Threads>,
 }
 
 impl LocalService {
@@ -138,7 +136,7 @@ impl LocalService {
             manager,
             shared: Arc::clone(&shared),
             waker: Arc::clone(&waker),
-            threads: HashMap::new(),
+            threads: Threads::default(),
         };
         let thread = thread::Builder::new()
             .name("cm-local".to_owned())
@@ -199,9 +197,7 @@ impl LocalService {
             }
         }
         // All have left the table as their last act: these joins wait for nothing.
-        for (_, thread) in threads {
-            let _ = thread.join();
-        }
+        threads.join();
         0
     }
 }
@@ -227,12 +223,12 @@ struct Door {
     manager: Arc<dyn Manager>,
     shared: Arc<Shared>,
     waker: Arc<Waker>,
-    threads: HashMap<u64, JoinHandle<()>>,
+    threads: Threads,
 }
 
 impl Door {
     /// Lets clients in until told to stop; gives the threads that may still run.
-    fn run(mut self) -> HashMap<u64, JoinHandle<()>> {
+    fn run(mut self) -> Threads {
         let mut short = false;
         loop {
             if self.shared.stopping.load(Ordering::Acquire) {
@@ -291,7 +287,7 @@ impl Door {
     }
 
     fn admit(&mut self, stream: UnixStream) -> std::result::Result<(), (Arc<UnixStream>, Error)> {
-        self.reap();
+        self.threads.reap();
         let stream = Arc::new(stream);
         let fail = |e: Error| (Arc::clone(&stream), e);
         let failed = |e: io::Error| fail(Error::io("serve", "client", &e));
@@ -331,33 +327,12 @@ impl Door {
             manager: Arc::clone(&self.manager),
             greeted: false,
         };
-        let thread = thread::Builder::new()
-            .name(format!("cm-conn-{id}"))
-            .stack_size(STACK)
-            .spawn(|| conn.serve());
-        match thread {
-            Ok(thread) => {
-                self.threads.insert(id, thread);
-                Ok(())
-            }
-            Err(e) => {
+        self.threads
+            .spawn("cm-conn-", id, || conn.serve())
+            .map_err(|e| {
                 self.shared.leave(id);
-                Err(failed(e))
-            }
-        }
-    }
-
-    /// Joins those that have ended since.
-    fn reap(&mut self) {
-        let ended: Vec<u64> = self
-            .threads
-            .iter()
-            .filter(|(_, t)| t.is_finished())
-            .map(|(id, _)| *id)
-            .collect();
-        for thread in ended.iter().filter_map(|id| self.threads.remove(id)) {
-            let _ = thread.join();
-        }
+                failed(e)
+            })
     }
 }
 

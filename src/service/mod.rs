@@ -11,6 +11,7 @@ pub mod remote;
 mod table;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 pub use dispatch::{Caller, dispatch};
 pub use local::LocalService;

@@ -2,12 +2,13 @@
 
 use super::super::Manager;
 use super::super::dispatch::Caller;
+use super::super::threads::Threads;
+use super::Shared;
 use super::listen::addresses;
 use super::member::{Member, Slot};
 use super::places::Admission;
 use super::refusals::Refusals;
 use super::stranger::{Step, Stranger, Why};
-use super::{STACK, Shared};
 use crate::error::Error;
 use crate::listen::Listen;
 use crate::noise::{Channel, Psk, Refusal};
@@ -16,13 +17,11 @@ use crate::sys::ready::{Want, wait, wait_each};
 use crate::sys::tcp;
 use crate::sys::wake::Waker;
 use crate::wire::{ANSWERS, Hello, To, called};
-use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Most that are let in before those inside are looked at again.
@@ -48,7 +47,7 @@ pub(super) struct Door {
     told: String,
     strangers: Vec<Stranger>,
     refusals: Refusals,
-    threads: HashMap<u64, JoinHandle<()>>,
+    threads: Threads,
 }
 
 impl Door {
@@ -71,12 +70,12 @@ impl Door {
             told: String::new(),
             strangers: Vec::new(),
             refusals: Refusals::default(),
-            threads: HashMap::new(),
+            threads: Threads::default(),
         }
     }
 
     /// Works until told to stop; gives the threads that may still run.
-    pub(super) fn run(mut self) -> HashMap<u64, JoinHandle<()>> {
+    pub(super) fn run(mut self) -> Threads {
         loop {
             self.waker.clear();
             if self.shared.stopping.load(Ordering::Acquire) {
@@ -260,7 +259,7 @@ impl Door {
 
     /// He has the key, and gets a thread.
     fn serve(&mut self, stranger: Stranger, channel: Box<Channel>, hello: &Hello) {
-        self.reap();
+        self.threads.reap();
         let id = stranger.id;
         let failed = |e: &dyn std::fmt::Display| {
             log::warn!("serve node {}: {e}", stranger.ip);
@@ -296,15 +295,8 @@ impl Door {
             began: None,
             mistaken,
         };
-        let thread = Builder::new()
-            .name(format!("cm-conn-r{id}"))
-            .stack_size(STACK)
-            .spawn(|| member.serve());
-        match thread {
-            Ok(thread) => {
-                self.threads.insert(id, thread);
-            }
-            Err(e) => failed(&Error::io("start", "a thread", &e)),
+        if let Err(e) = self.threads.spawn("cm-conn-r", id, || member.serve()) {
+            failed(&Error::io("start", "a thread", &e));
         }
     }
 
@@ -318,19 +310,6 @@ impl Door {
         let is = to.is(&names, nodeid, local.is_some());
         let called = called(&own.name, nodeid);
         (!is).then(|| format!("{called}{ANSWERS}, and {} was asked", name(&to.node)))
-    }
-
-    /// Joins those that have ended since.
-    fn reap(&mut self) {
-        let ended: Vec<u64> = self
-            .threads
-            .iter()
-            .filter(|(_, t)| t.is_finished())
-            .map(|(id, _)| *id)
-            .collect();
-        for thread in ended.iter().filter_map(|id| self.threads.remove(id)) {
-            let _ = thread.join();
-        }
     }
 
     /// Until there is something to do.

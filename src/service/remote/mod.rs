@@ -14,6 +14,7 @@ mod stranger;
 pub use listen::port;
 
 use super::Manager;
+use super::threads::{STACK, Threads};
 use crate::error::{Error, Result};
 use crate::listen::Listen;
 use crate::mgr::ServiceHandle;
@@ -30,8 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
-
-const STACK: usize = 256 * 1024;
 
 /// The bounds; tests have narrower ones.
 #[derive(Debug, Clone, Copy)]
@@ -154,7 +153,7 @@ impl Shared {
 pub struct RemoteService {
     shared: Arc<Shared>,
     waker: Arc<Waker>,
-    thread: JoinHandle<HashMap<u64, JoinHandle<()>>>,
+    thread: JoinHandle<Threads>,
 }
 
 impl RemoteService {
@@ -233,9 +232,7 @@ impl RemoteService {
                 return left;
             }
         }
-        for (_, thread) in threads {
-            let _ = thread.join();
-        }
+        threads.join();
         0
     }
 }
