@@ -107,7 +107,7 @@ impl Screen<'_> {
         let view = self.out.view(false);
         let since = (view.time)(view.now);
         let said = format!(
-            "Since {since} clusmgr does not answer: {}; trying again every second.",
+            "Since {since} there is no status: {}; trying again every second.",
             clean(e)
         );
         let mut text = wrap(&said, view.width).join("\n");

@@ -84,7 +84,7 @@ fn watch_follows_events_and_outlives_the_daemon() {
     bed.manager.turn(ServiceState::Backoff);
     watching.expect("corosync will be started");
     bed.stop();
-    watching.expect("clusmgr does not answer");
+    watching.expect("there is no status");
     *bed.manager.state.lock() = ServiceState::Starting;
     bed.serve();
     watching.expect("corosync is starting");
