@@ -162,11 +162,13 @@ impl Proc {
     /// If the file cannot be read or is not what proc(5) says.
     pub fn read_stat(&self, pid: Pid) -> Result<Option<Stat>> {
         let path = self.of(pid, "stat");
-        let line = match fs::read(&path) {
-            Ok(line) => line,
+        // Read every second. Such files have no size to go by, and this has room for a whole one.
+        let mut line = Vec::with_capacity(1024);
+        match File::open(&path).and_then(|mut file| file.read_to_end(&mut line)) {
+            Ok(_) => {}
             Err(e) if is_gone(&e) => return Ok(None),
             Err(e) => return Err(Error::io("read", path.display(), &e)),
-        };
+        }
         match Stat::parse(&line) {
             Some(stat) => Ok(Some(stat)),
             // A process that goes while it is read leaves an empty file.
