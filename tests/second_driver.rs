@@ -892,9 +892,13 @@ fn an_order_that_comes_before_the_first_start_is_obeyed_at_once() {
         .unwrap();
     let s = bed.manager.status();
     assert_eq!(s.mode_reason, Some(Reason::Held));
-    std::thread::sleep(Duration::from_millis(1200));
-    let (_, asked) = bed.end();
-    assert!(!asked.contains(&"start"), "{asked:?}");
+    // Longer than the first start would have waited.
+    let end = Instant::now() + Duration::from_millis(1200);
+    while Instant::now() < end {
+        assert!(!bed.asked().contains(&"start"), "{:?}", bed.asked());
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    bed.end();
 
     let (bed, _) = with_peer("first-e", NEVER, |_| ());
     bed.manager.tell(Input::Leave, "a signal");

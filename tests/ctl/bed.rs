@@ -15,6 +15,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -28,6 +29,8 @@ pub struct Fake {
     /// None: corosync has not told about the cluster.
     pub quorate: Mutex<Option<bool>>,
     pub commands: Mutex<Vec<(Command, Duration)>>,
+    /// How often the status was asked for.
+    pub looks: AtomicUsize,
 }
 
 impl Fake {
@@ -38,6 +41,7 @@ impl Fake {
             state: Mutex::new(ServiceState::Running),
             quorate: Mutex::new(Some(true)),
             commands: Mutex::default(),
+            looks: AtomicUsize::new(0),
         })
     }
 
@@ -102,6 +106,7 @@ fn link(connected: bool) -> LinkStatus {
 
 impl Manager for Fake {
     fn status(&self) -> Status {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         let state = *self.state.lock();
         let quorate = self
             .quorate

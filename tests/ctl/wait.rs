@@ -1,10 +1,11 @@
 //! `status --wait` and `status --watch`.
 
-use crate::bed::{Bed, Running};
+use crate::bed::{Bed, Running, SOON};
 use clusmgr::wire::ServiceState;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 #[test]
 fn wait_ends_when_the_node_is_a_quorate_member_by_an_event() {
@@ -37,8 +38,12 @@ fn wait_looks_now_and_then_even_if_no_event_comes() {
     let bed = Bed::new();
     *bed.manager.quorate.lock() = Some(false);
     let mut waiting = Running::new(bed.command("status --wait=60"));
-    bed.connected(2);
-    std::thread::sleep(Duration::from_millis(500));
+    // It has looked, and found no quorum.
+    let end = Instant::now() + SOON;
+    while bed.manager.looks.load(Ordering::Relaxed) < 2 {
+        assert!(Instant::now() < end, "it looks no more than once");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
     *bed.manager.quorate.lock() = Some(true);
     waiting.expect("and quorate");
     assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
