@@ -4,7 +4,7 @@
 //! ```text
 //! client                                                    server
 //!   "clusmgr" VERSION, e                      56 bytes  →
-//!                        ←  58 bytes   "clusmgr" VERSION 0, e
+//!                        ←  57 bytes   "clusmgr" VERSION 0, e
 //!                        ←  9 bytes    "clusmgr" VERSION CODE   where it refuses, and hangs up
 //!   frames: LENGTH, sealed { MORE, piece of a message }   ↔
 //! ```

@@ -6,14 +6,15 @@ use super::link::Link;
 use super::trouble::Trouble;
 use super::watch::Ask;
 use super::{Answered, Peers, each, others};
-use crate::remote::{RemoteNode, RemoteView};
+use crate::remote::RemoteNode;
 use crate::wire::{Answer, Request, Unreachable};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A connection is made anew so often: whose an address is, and which of them leads there, may change.
-const STANDS: Duration = Duration::from_secs(120);
+/// A connection is made anew so often: whose an address is, which of them leads there, and who may come in,
+/// may change.
+const STANDS: Duration = Duration::from_secs(55);
 /// What stands and does not answer within this is given up, and all addresses are tried.
 const PROMPT: Duration = Duration::from_millis(200);
 
@@ -22,14 +23,14 @@ const PROMPT: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Rounds {
     peers: Arc<Peers>,
-    standing: HashMap<String, Standing>,
+    /// By the nodes' places among the others of the configuration of this generation.
+    standing: HashMap<usize, Standing>,
+    generation: u64,
 }
 
 #[derive(Debug)]
 struct Standing {
     link: Link,
-    /// Of the configuration by which it was made.
-    generation: u64,
     until: Instant,
 }
 
@@ -40,25 +41,26 @@ impl Rounds {
         Rounds {
             peers,
             standing: HashMap::new(),
+            generation: 0,
         }
     }
 
     /// What those answer to whom a connection stands; and it goes on standing if they do.
-    fn ask_standing(&mut self, view: &RemoteView, deadline: Instant) -> HashMap<String, Answered> {
+    fn ask_standing(&mut self, deadline: Instant) -> HashMap<usize, Answered> {
         let now = Instant::now();
         let soon = deadline.min(now + PROMPT);
         // All are asked before the first is waited for.
-        let asked = self.standing.drain().filter_map(|(name, mut standing)| {
-            let stands = standing.generation == view.generation && now < standing.until;
-            let asked = stands && standing.link.again(&Request::PeerReport, soon).is_ok();
-            asked.then_some((name, standing))
+        let asked = self.standing.drain().filter_map(|(place, mut standing)| {
+            let asked =
+                now < standing.until && standing.link.again(&Request::PeerReport, soon).is_ok();
+            asked.then_some((place, standing))
         });
-        let asked: Vec<(String, Standing)> = asked.collect();
+        let asked: Vec<(usize, Standing)> = asked.collect();
         let mut answers = HashMap::new();
-        for (name, mut standing) in asked {
+        for (place, mut standing) in asked {
             if let Ok(answer @ Answer::Ok(_)) = standing.link.answer(soon, None) {
-                answers.insert(name.clone(), Ok((answer, standing.link.address)));
-                self.standing.insert(name, standing);
+                answers.insert(place, Ok((answer, standing.link.address)));
+                self.standing.insert(place, standing);
             }
         }
         answers
@@ -68,38 +70,36 @@ impl Rounds {
 impl Ask for Rounds {
     fn ask_all(&mut self, deadline: Instant) -> Vec<Asked> {
         let view = self.peers.view();
+        if std::mem::replace(&mut self.generation, view.generation) != view.generation {
+            self.standing.clear();
+        }
         let nodes = others(&view);
-        let mut answers = self.ask_standing(&view, deadline);
-        let rest = nodes.iter().filter(|n| !answers.contains_key(&n.name));
-        let rest: Vec<&RemoteNode> = rest.copied().collect();
+        let mut answers = self.ask_standing(deadline);
+        let places: Vec<usize> = (0..nodes.len())
+            .filter(|place| !answers.contains_key(place))
+            .collect();
+        let rest: Vec<&RemoteNode> = places.iter().map(|place| nodes[*place]).collect();
         let peers = &self.peers;
         let asked = each(&rest, |node| {
             peers.ask_by(node, &Request::PeerReport, deadline)
         });
-        for (node, asked, _) in asked {
+        for (place, (_, asked, _)) in places.into_iter().zip(asked) {
             let answered = asked.map(|(answer, link)| {
                 let address = link.address;
                 if matches!(answer, Answer::Ok(_)) {
-                    let standing = Standing {
-                        link,
-                        generation: view.generation,
-                        until: Instant::now() + STANDS,
-                    };
-                    self.standing.insert(node.name.clone(), standing);
+                    let until = Instant::now() + STANDS;
+                    self.standing.insert(place, Standing { link, until });
                 }
                 (answer, address)
             });
-            answers.insert(node.name, answered);
+            answers.insert(place, answered);
         }
-        let twice = || {
-            let text = "another node of the configuration has its name";
-            Err(Trouble::new(Unreachable::Failed, text))
-        };
-        let one = |node: &RemoteNode| Asked {
+        let lost = || Err(Trouble::new(Unreachable::Failed, "it was not asked"));
+        let one = |(place, node)| Asked {
             peer: peer(node),
-            heard: heard(answers.remove(&node.name).unwrap_or_else(twice)),
+            heard: heard(answers.remove(&place).unwrap_or_else(lost)),
         };
-        nodes.into_iter().map(one).collect()
+        nodes.into_iter().enumerate().map(one).collect()
     }
 }
 

@@ -177,19 +177,26 @@ impl Link {
         deadline: Option<Instant>,
         client: Option<BorrowedFd<'_>>,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
+        let late = || deadline.is_some_and(|d| Instant::now() >= d);
+        let mut some = false;
         loop {
             if let Some(message) = self.channel.open()? {
                 return Ok(Some(message));
+            }
+            // Who never stops sending is late too.
+            if some && late() {
+                return Ok(None);
             }
             let mut chunk = Zeroizing::new([0; 8192]);
             match self.stream.read(&mut *chunk) {
                 Ok(0) => return Err(self.hung_up()),
                 Ok(n) => {
                     self.heard = Heard::Something;
+                    some = true;
                     self.channel.push(&chunk[..n]);
                 }
                 Err(e) if waits(&e) => {
-                    if deadline.is_some_and(|d| Instant::now() >= d) {
+                    if late() {
                         return Ok(None);
                     }
                     let mut fds = vec![(self.stream.as_fd(), Want::Read)];

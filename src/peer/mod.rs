@@ -47,6 +47,8 @@ const STACK: usize = 256 << 10;
 const LONG: Duration = Duration::from_secs(1);
 /// How soon a node is asked again that had no room.
 const AGAIN: Duration = Duration::from_millis(25);
+/// How often one is asked again that hangs up after the handshake.
+const HANG_UPS: u32 = 3;
 
 /// The other nodes.
 pub struct Peers {
@@ -237,6 +239,7 @@ impl Peers {
         let connected = bounds.within(CONNECT);
         let mut wrong: Option<Trouble> = None;
         let mut elsewhere = Vec::new();
+        let mut hang_ups = 0;
         loop {
             let mut link = match self.open(node, &elsewhere, connected) {
                 Ok(link) => link,
@@ -256,7 +259,8 @@ impl Peers {
                 wrong = Some(trouble);
             } else if link.is_unread() || (reads && link.has_hung_up_early()) {
                 // It made room for others before it looked at the request.
-                if Instant::now() + AGAIN >= connected {
+                hang_ups += u32::from(!link.is_unread());
+                if hang_ups > HANG_UPS || Instant::now() + AGAIN >= connected {
                     return Err(trouble);
                 }
                 drop(link);
@@ -304,9 +308,9 @@ impl Peers {
             _ => trouble,
         });
         // Silence for a moment says nothing.
-        let whole = by.saturating_duration_since(began) >= CONNECT / 2;
-        let told = link.as_ref().err().filter(|_| whole);
-        self.turns.heard(&node.name, told);
+        if link.is_ok() || by.saturating_duration_since(began) >= CONNECT / 2 {
+            self.turns.heard(&node.name, link.as_ref().err());
+        }
         let mut good = self.good.lock();
         match &link {
             Ok(link) => good.insert(node.name.clone(), link.address),

@@ -8,7 +8,7 @@ use crate::event::Note;
 use crate::sys::wake::Waker;
 use crate::sys::{clock, ready};
 use crate::types::{Mono, NodeId, WallMs};
-use crate::wire::{DegradedItem, PeerReport, PeerStatus};
+use crate::wire::{DegradedItem, PeerReport, PeerStatus, Unreachable};
 use parking_lot::{Condvar, Mutex};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -238,9 +238,18 @@ impl Running {
         let waited_for = board.wanted.is_some();
         drop(board);
         let answer = if waited_for { ANSWER_SOON } else { ANSWER };
-        let asked = self.ask.ask_all(Instant::now() + answer);
+        let key = self.home.own().report.fingerprint;
+        let mut asked = self.ask.ask_all(Instant::now() + answer);
         // After they have answered: what this node is at the same time.
         let own = self.home.own();
+        if own.report.fingerprint != key {
+            // What was refused was another one.
+            let of_key = |one: &&mut Asked| matches!(one.heard, Err((Unreachable::WrongKey, _)));
+            for one in asked.iter_mut().filter(of_key) {
+                let text = "this node has another key by now".to_owned();
+                one.heard = Err((Unreachable::Busy, text));
+            }
+        }
         let (now, wall) = (clock::now(), WallMs::now());
         let outcome = self.compare.round(&own.report, asked, now, wall);
         let decision = self.isolated.round(&own, &outcome.heard, now, wall);

@@ -9,7 +9,6 @@ use super::member::{Member, Slot};
 use super::places::Admission;
 use super::refusals::Refusals;
 use super::stranger::{Step, Stranger, Why};
-use crate::error::Error;
 use crate::listen::Listen;
 use crate::noise::{Channel, Psk, Refusal};
 use crate::remote::{RemoteSource, RemoteView};
@@ -259,20 +258,24 @@ impl Door {
 
     /// He has the key, and gets a thread.
     fn serve(&mut self, stranger: Stranger, channel: Box<Channel>, hello: &Hello) {
+        let (id, ip) = (stranger.id, stranger.ip);
+        if !self.begin(stranger, channel, hello) {
+            self.shared.leave(id);
+            self.refused(ip, Why::Short);
+        }
+    }
+
+    /// False where something is missing for it.
+    fn begin(&mut self, stranger: Stranger, channel: Box<Channel>, hello: &Hello) -> bool {
         self.threads.reap();
         let id = stranger.id;
-        let failed = |e: &dyn std::fmt::Display| {
-            log::warn!("serve node {}: {e}", stranger.ip);
-            self.shared.leave(id);
-        };
         // Beyond those in their places only who was expelled and waits for the outcome of an order.
         if self.threads.len() >= 2 * self.shared.limits.clients {
-            return failed(&"too many of another key are not done yet");
+            return false;
         }
         tcp::keep_alive(&stranger.stream);
-        let waker = match Waker::new() {
-            Ok(waker) => waker,
-            Err(e) => return failed(&e),
+        let Ok(waker) = Waker::new() else {
+            return false;
         };
         let slot = Arc::new(Slot {
             stream: stranger.stream,
@@ -295,9 +298,8 @@ impl Door {
             began: None,
             mistaken,
         };
-        if let Err(e) = self.threads.spawn("cm-conn-r", id, || member.serve()) {
-            failed(&Error::io("start", "a thread", &e));
-        }
+        let begun = self.threads.spawn("cm-conn-r", id, || member.serve());
+        begun.is_ok()
     }
 
     /// Who this node is, in the words of a refusal, where it is not the one that is meant.

@@ -47,6 +47,8 @@ pub(super) enum Why {
     Refused(Refusal),
     /// What he sent after his first message was not made with the key.
     NoKey,
+    /// A member, for whom there is no thread or descriptor.
+    Short,
 }
 
 impl Why {
@@ -58,6 +60,7 @@ impl Why {
             Why::Refused(Refusal::WrongKey) => "another key, or none",
             Why::Refused(Refusal::Busy) => "no room",
             Why::NoKey => "a repeated or damaged handshake",
+            Why::Short => "no thread or descriptor is to be had",
         }
     }
 }

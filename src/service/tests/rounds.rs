@@ -6,6 +6,8 @@ use super::*;
 use crate::noise::Channel;
 use crate::peer::watch::Ask;
 use crate::peer::{Peers, Rounds};
+use crate::remote::{RemoteNode, RemoteView};
+use crate::wire::Unreachable;
 use serde_json::Value;
 use std::net::{TcpListener, TcpStream};
 use std::thread::{JoinHandle, spawn};
@@ -29,6 +31,12 @@ impl Served {
         let line: Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(line["req"], "peer.report");
         line["id"].as_u64().unwrap()
+    }
+
+    /// Something else than the answer.
+    fn lie(&mut self, line: impl FnOnce(u64) -> String) {
+        let id = self.request();
+        say(&mut self.0, &mut self.1, &line(id));
     }
 
     fn answer(&mut self, version: u64) {
@@ -118,5 +126,65 @@ fn another_configuration_or_key_is_another_connection() {
     assert_eq!(round(&mut rounds), Some(2));
     source.change(Some(2));
     assert_eq!(round(&mut rounds), None);
+    served.join().unwrap();
+}
+
+#[test]
+fn a_lie_on_a_connection_that_stands_is_its_end_and_the_next_is_asked() {
+    let (_, mut rounds, served) = bed(|listener| {
+        let mut next = 1;
+        let lies: [fn(u64) -> String; 4] = [
+            |id| format!(r#"{{"id":{},"ok":{{}}}}"#, id + 1),
+            |id| format!(r#"{{"id":{id},"err":{{"code":"io","message":"no"}}}}"#),
+            |_| "rubbish".to_owned(),
+            |id| format!(r#"{{"id":{id},"proto":2,"ok":{{}}}}"#),
+        ];
+        for lie in lies {
+            let mut served = Served::accept(listener);
+            served.answer(next);
+            served.lie(lie);
+            next += 1;
+        }
+        // Damaged on the way.
+        let mut served = Served::accept(listener);
+        served.answer(next);
+        served.request();
+        served.0.write_all(&[0, 40]).unwrap();
+        served.0.write_all(&[7; 40]).unwrap();
+        Served::accept(listener).answer(next + 1);
+    });
+    for version in 1..=6 {
+        assert_eq!(round(&mut rounds), Some(version));
+    }
+    served.join().unwrap();
+}
+
+#[test]
+fn nodes_without_a_name_are_each_asked_for_themselves() {
+    let (source, mut rounds, served) = bed(|listener| Served::accept(listener).answer(7));
+    let nameless = |address: &str| RemoteNode {
+        name: String::new(),
+        nodeid: None,
+        addrs: vec![address.to_owned()],
+    };
+    source.put(RemoteView {
+        generation: 2,
+        psk: Some(psk(1)),
+        // Nobody is at the second one, and the third is this node.
+        nodes: vec![
+            nameless("127.0.0.1"),
+            nameless("127.0.0.9"),
+            nameless("127.0.0.3"),
+        ],
+        local: Some(2),
+    });
+    let asked = rounds.ask_all(Instant::now() + LIMIT);
+    let heard: Vec<_> = asked
+        .iter()
+        .map(|a| a.heard.as_ref().map_err(|e| e.0))
+        .collect();
+    assert!(heard[0].is_ok(), "{heard:?}");
+    assert_eq!(heard[1], Err(Unreachable::Refused));
+    assert_eq!(heard.len(), 2);
     served.join().unwrap();
 }
