@@ -5,10 +5,10 @@ use crate::common::{Lab, Node, pause};
 use std::time::{Duration, Instant};
 
 /// corosync forms the ring again and again meanwhile, and may serve nobody for longer than the hang
-/// time-out. It works, and a kill would cost its peers their quorum.
+/// time-out, which is a short one here. It works, and a kill would cost its peers their quorum.
 #[test]
 fn a_corosync_that_is_busy_with_its_ring_is_not_killed_for_serving_nobody() {
-    let lab = Lab::up("storm", "3", &[]);
+    let lab = Lab::up("storm", "3", &["--hang-timeout", "2"]);
     let pids = formed(&lab, 3);
     lab.verb(&["cut", "--one-way", "n1", "n2"]).ok();
     let nodes = [1, 2, 3].map(|k| lab.node(k));

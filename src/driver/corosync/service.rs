@@ -379,7 +379,8 @@ impl Service for CorosyncService {
                 let works = self
                     .works
                     .look(self.unanswered.which(), now, || process.work());
-                let excused = core || works || self.unanswered.excused();
+                // Not before it is known which: with a short limit that takes a moment longer.
+                let excused = core || works != Some(false) || self.unanswered.excused();
                 let hangs = limit.is_some_and(|l| time >= patience(l, excused));
                 if counts && check.hung.is_none() && hangs {
                     process.hangs();
@@ -391,8 +392,8 @@ impl Service for CorosyncService {
                 if counts && time >= NOT_ANSWERING {
                     let why = match (core, works) {
                         (true, _) => ": it has crashed and writes its core",
-                        (false, true) => ": it works, and serves nobody meanwhile",
-                        (false, false) => "",
+                        (false, Some(true)) => ": it works, and serves nobody meanwhile",
+                        (false, _) => "",
                     };
                     let text = format!("a call has been unanswered for {} s{why}", time.as_secs());
                     self.sys.set_degraded("not-answering", &text);

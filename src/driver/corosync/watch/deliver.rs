@@ -47,8 +47,9 @@ impl Delivery {
         self.waits = false;
     }
 
-    /// There is a new ring.
+    /// There is a new ring: another message is tried with it.
     pub(super) fn ring(&mut self) {
+        self.waits = false;
         self.silent = Duration::ZERO;
     }
 
@@ -119,6 +120,12 @@ mod tests {
             d.look(at(s * 1000), TOKEN, CONSENSUS);
         }
         d.ring();
+        assert_eq!(
+            d.next(at(11_000)),
+            Some(2),
+            "the one before may be lost with its ring"
+        );
+        assert!(!d.came(1));
         assert_eq!(d.look(at(14_000), TOKEN, CONSENSUS), None);
         assert_eq!(d.look(at(3_000_000), TOKEN, CONSENSUS), None);
     }

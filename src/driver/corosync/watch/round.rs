@@ -31,7 +31,8 @@ pub(super) const SEND_EVERY: Duration = Duration::from_millis(750);
 /// A starting corosync is tried again so often, and for so long; then once a second.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_FOR: Duration = Duration::from_secs(10);
-/// Where it cannot be better soon.
+const RETRY_STILL: Duration = Duration::from_secs(1);
+/// Where it cannot be better soon: it refuses this daemon, or there are no libraries.
 const RETRY_LATER: Duration = Duration::from_secs(10);
 /// Changes of the configuration come in bursts.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
@@ -302,9 +303,9 @@ impl Watching {
             false => READY_TIMEOUT,
         };
         let wait = match e {
+            CsError::ACCESS => RETRY_LATER,
             _ if passes(e) && alone < RETRY_FOR => RETRY,
-            _ if passes(e) => SEND_EVERY,
-            _ => RETRY_LATER,
+            _ => RETRY_STILL,
         };
         self.retry_at = now.plus(wait);
         if e == CsError::ACCESS {
@@ -336,6 +337,10 @@ impl Watching {
         if self.away {
             self.later = later(&mut news.quorum);
         }
+        if news.lost {
+            log::warn!("corosync told more at once than could be kept; its state is read again");
+            news.failed.get_or_insert(CsError::TRY_AGAIN);
+        }
         if let Some(e) = news.failed {
             self.take_told(&mut news, notes);
             return Err(e);
@@ -349,21 +354,20 @@ impl Watching {
             self.pause_at = now;
             self.config_at = Some(now);
         }
-        if news.lost {
-            log::warn!("corosync told more at once than could be kept; its state is read again");
-            return Err(CsError::TRY_AGAIN);
-        }
         if news.config {
             self.config_at.get_or_insert(now.plus(SETTLE));
         }
-        if self.config_at.is_some_and(|at| at <= now) {
-            self.config_at = None;
-            beat.call(|| self.read_config(client))?;
+        if new {
+            // The members' names, before they are told of.
+            self.read_due(client, now)?;
         }
         self.take_quorum(&mut news, notes);
-        if !new && !notes.is_empty() {
-            // Before anything is asked of corosync, which has its hands full at such a time.
-            self.show(std::mem::take(notes), now);
+        if !new {
+            if !notes.is_empty() {
+                // Before anything is asked of corosync, which has its hands full at such a time.
+                self.show(std::mem::take(notes), now);
+            }
+            self.read_due(client, now)?;
         }
         // It may have nothing to ask, and is no answer then.
         self.take_members(client, &mut news, notes)?;
@@ -390,6 +394,16 @@ impl Watching {
         Ok(())
     }
 
+    /// Reads the configuration where it is time to.
+    fn read_due(&mut self, client: &mut Client, now: Mono) -> CsResult<()> {
+        if self.config_at.is_some_and(|at| at <= now) {
+            self.config_at = None;
+            let sys = Arc::clone(&self.sys);
+            sys.watch.beat.call(|| self.read_config(client))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn take_quorum(&mut self, news: &mut News, notes: &mut Vec<Note>) {
         for notice in std::mem::take(&mut news.quorum) {
             match notice {
@@ -405,9 +419,11 @@ impl Watching {
                     joined,
                     left,
                 } => {
+                    if self.members.ring != Some(ring) {
+                        self.delivery.ring();
+                    }
                     notes.extend(self.members.ring(ring, &members, &joined, &left));
                     self.links.ring(&self.members.members);
-                    self.delivery.ring();
                     news.ring = true;
                 }
             }

@@ -9,8 +9,9 @@ use crate::sys::procfs::Work;
 use crate::types::Mono;
 use std::time::Duration;
 
-/// What it does is judged over so long, again and again.
+/// What it does is judged over so long, again and again; and the first time over this.
 const WINDOW: Duration = Duration::from_secs(2);
+const FIRST: Duration = Duration::from_secs(1);
 /// In a second it waits so often, if it goes through its loop, or has so many ticks of the kernel.
 const OFTEN: u64 = 2;
 /// Of its time on the processors, so much is the kernel's where it sends and receives: 1/10.
@@ -21,18 +22,19 @@ const SHARE: u64 = 10;
 pub struct Works {
     call: Option<u64>,
     from: Option<(Mono, Work)>,
-    worked: bool,
+    /// None before the first window is over.
+    worked: Option<bool>,
 }
 
 impl Works {
     /// One more look, with the number of the call that is unanswered. Whether it worked in the last
-    /// window that is over.
+    /// window that is over; none before the first one is.
     pub fn look(
         &mut self,
         call: Option<u64>,
         now: Mono,
         work: impl FnOnce() -> Option<Work>,
-    ) -> bool {
+    ) -> Option<bool> {
         if call.is_none() || call != self.call {
             *self = Works {
                 call,
@@ -40,12 +42,13 @@ impl Works {
             };
         }
         let Some(work) = call.and_then(|_| work()) else {
-            return false;
+            return Some(false);
         };
         let (at, then) = *self.from.get_or_insert((now, work));
         let window = now.since(at);
-        if window >= WINDOW {
-            self.worked = did(work, then, window.as_secs());
+        let limit = if self.worked.is_none() { FIRST } else { WINDOW };
+        if window >= limit {
+            self.worked = Some(did(work, then, window.as_secs()));
             self.from = Some((now, work));
         }
         self.worked
@@ -63,6 +66,7 @@ fn did(now: Work, then: Work, seconds: u64) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -79,10 +83,12 @@ mod tests {
                 system,
             })
         };
-        assert!(!works.look(Some(1), at(1), || work(100, 200, 300)));
-        works.look(Some(1), at(5), || {
+        let first = works.look(Some(1), at(1), || work(100, 200, 300));
+        assert_eq!(first, None);
+        let last = works.look(Some(1), at(5), || {
             work(100 + waits, 200 + user, 300 + system)
-        })
+        });
+        last.unwrap()
     }
 
     #[test]
@@ -112,14 +118,17 @@ mod tests {
                 })
             }
         };
-        assert!(!works.look(Some(1), at(0), work(0)));
-        assert!(!works.look(Some(1), at(1), work(50)), "not over yet");
-        assert!(works.look(Some(1), at(2), work(90)));
-        assert!(works.look(Some(1), at(3), work(90)));
-        assert!(!works.look(Some(1), at(4), work(90)), "it hangs now");
-        assert!(works.look(Some(1), at(6), work(190)));
-        assert!(!works.look(Some(2), at(7), work(290)));
-        assert!(!works.look(None, at(8), work(390)));
-        assert!(!works.look(Some(2), at(9), || None));
+        assert_eq!(works.look(Some(1), at(0), work(0)), None, "not over yet");
+        assert_eq!(works.look(Some(1), at(1), work(50)), Some(true));
+        assert_eq!(works.look(Some(1), at(2), work(50)), Some(true), "the last");
+        assert_eq!(
+            works.look(Some(1), at(3), work(50)),
+            Some(false),
+            "it hangs"
+        );
+        assert_eq!(works.look(Some(1), at(5), work(150)), Some(true));
+        assert_eq!(works.look(Some(2), at(6), work(250)), None);
+        assert_eq!(works.look(None, at(7), work(350)), Some(false));
+        assert_eq!(works.look(Some(2), at(8), || None), Some(false));
     }
 }
