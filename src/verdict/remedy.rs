@@ -152,8 +152,10 @@ fn of_the_configuration(word: &str) -> Option<&'static [&'static str]> {
             "clusmgr kills and restarts it after --hang-timeout; without one, clusmgrctl restart does",
         ],
         "running-differs" => &[
-            "clusmgrctl config diff shows what the file would change",
-            "bring the file into effect with clusmgrctl restart, one node at a time, or roll it back",
+            "the detail names what differs: corosync was told otherwise since, as by corosync-cmapctl or by a \
+             file that was changed back",
+            "bring the file into effect with clusmgrctl restart, one node at a time, or change the file to what \
+             runs",
         ],
         "restart-needed" => &["clusmgrctl restart brings it into effect; one node at a time"],
         "reload-stuck" => &[

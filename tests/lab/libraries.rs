@@ -143,6 +143,22 @@ fn with_libraries_of_another_version_corosync_runs_and_what_is_missing_is_named(
     assert!(n1.wake_ups() > before);
     assert_eq!((n1.daemon_pid(), n1.pid()), pids);
     assert_eq!(n1.events_of("degraded").len(), 1);
+    // What nobody could prove is not done to it.
+    let file = n1.read("/etc/corosync/corosync.conf");
+    let text = String::from_utf8(file.clone()).unwrap();
+    n1.put(
+        "/tmp/next.conf",
+        text.replace("config_version: 1", "config_version: 2")
+            .replace("totem {", "totem {\n\ttoken: 4000"),
+    );
+    let ran = n1.ctl(&["config", "apply", "/tmp/next.conf"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.err.contains("cannot be asked") && ran.err.contains("libcmap.so.4"),
+        "{ran:?}"
+    );
+    assert_eq!(n1.read("/etc/corosync/corosync.conf"), file);
+    assert_eq!((n1.daemon_pid(), n1.pid()), pids);
     // Installed now.
     n1.sh("mv /tmp/new/libcmap.so.4 /tmp/ddr/lib64/").ok();
     let s = n1.wait("the cluster is known", |s| s["cluster"]["quorate"] == true);

@@ -84,3 +84,39 @@ fn a_restart_that_would_cost_the_others_their_quorum_is_refused() {
     n2.ctl(&["start"]).ok();
     assert_eq!(n2.cmap("system.sched_rr"), "no");
 }
+
+#[test]
+fn the_last_of_a_pair_keeps_the_quorum_that_a_restart_would_cost_it() {
+    let lab = Lab::up("margin-pair", "2 --no-clusmgr", &["--poll-interval", "0.2"]);
+    let nodes = [1, 2].map(|k| lab.node(k));
+    for node in &nodes {
+        node.edit_conf(|t| {
+            t.replace(
+                "provider: corosync_votequorum\n",
+                "provider: corosync_votequorum\n\ttwo_node: 1\n",
+            )
+        });
+        node.start_daemon(&["--poll-interval", "0.2"]);
+    }
+    let [n1, n2] = &nodes;
+    for node in &nodes {
+        node.wait("a quorate pair", |s| {
+            s["cluster"]["quorate"] == true && s["cluster"]["total_votes"] == 2
+        });
+    }
+    n2.ctl(&["stop"]).ok();
+    n1.wait("alone", |s| s["cluster"]["total_votes"] == 1);
+    assert_eq!(n1.status()["cluster"]["quorate"], true);
+    by_restart(n1);
+    let (pid, live) = (n1.pid(), n1.read(CONF));
+    let ran = apply(n1, &[]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    for part in [
+        "by wait_for_all this node would have no quorum after it",
+        "bring n2 back first; or",
+    ] {
+        assert!(ran.err.contains(part), "no {part:?} in {}", ran.err);
+    }
+    assert_eq!((n1.pid(), n1.read(CONF)), (pid, live));
+    assert_eq!(n1.status()["cluster"]["quorate"], true);
+}

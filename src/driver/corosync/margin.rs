@@ -1,4 +1,4 @@
-//! Whether the rest of the cluster keeps its quorum while this node restarts its corosync.
+//! Whether the cluster keeps its quorum while this node restarts its corosync, and gets it back.
 
 use super::CorosyncSys;
 use crate::driver::change::{Needs, What};
@@ -14,6 +14,8 @@ enum Margin {
     Unsure,
     /// They lose it.
     Lost,
+    /// Nobody else is there, and this node's has none any more until all are.
+    WaitsForAll,
 }
 
 fn own_votes(cluster: &ClusterStatus) -> u32 {
@@ -22,12 +24,18 @@ fn own_votes(cluster: &ClusterStatus) -> u32 {
 }
 
 fn margin(cluster: &ClusterStatus) -> Margin {
-    let other = |m: &MemberStatus| !m.local && m.state == MemberState::Member;
-    if !cluster.quorate || !cluster.members.iter().any(other) {
+    let rule = |name: &str| cluster.flags.iter().any(|f| f == name);
+    let mut others = cluster.members.iter().filter(|m| !m.local).peekable();
+    if !cluster.quorate || others.peek().is_none() {
         return Margin::Kept;
     }
+    if !others.any(|m| m.state == MemberState::Member) {
+        return match rule("wait-for-all") {
+            true => Margin::WaitsForAll,
+            false => Margin::Kept,
+        };
+    }
     let left = cluster.total_votes.saturating_sub(own_votes(cluster));
-    let rule = |name: &str| cluster.flags.iter().any(|f| f == name);
     if left >= cluster.quorum {
         Margin::Kept
     } else if rule("allow-downscale")
@@ -64,12 +72,12 @@ fn away(cluster: &ClusterStatus) -> Vec<String> {
 }
 
 impl CorosyncSys {
-    /// Refuses a change by restart that takes the quorum from the other nodes: this node's corosync may
-    /// rest only while they can do without it. Otherwise what to know of it, if anything. Whoever wants
+    /// Refuses a change by restart that takes the quorum from the other nodes, or from this one for longer
+    /// than the restart: corosync may rest only while they can do without it. Otherwise what to know of it, if anything. Whoever wants
     /// it all the same stops corosync himself, and knows what he does.
     ///
     /// # Errors
-    /// When they would lose it.
+    /// When it would be lost.
     pub(super) fn spares_quorum(
         &self,
         what: &What,
@@ -91,11 +99,17 @@ impl CorosyncSys {
                 "it takes a restart, and the other nodes may lose their quorum meanwhile: {}",
                 votes(&cluster)
             ))),
-            Margin::Lost => {
-                let cause = format!(
-                    "it takes a restart, and the other nodes would lose their quorum meanwhile: {}",
-                    votes(&cluster)
-                );
+            lost => {
+                let votes = votes(&cluster);
+                let cause = match lost {
+                    Margin::WaitsForAll => format!(
+                        "it takes a restart, and by wait_for_all this node would have no quorum after it \
+                         before all are there: {votes}"
+                    ),
+                    _ => format!(
+                        "it takes a restart, and the other nodes would lose their quorum meanwhile: {votes}"
+                    ),
+                };
                 let first = match away(&cluster).join(" and ") {
                     names if names.is_empty() => String::new(),
                     names => format!("bring {names} back first; or "),
@@ -161,6 +175,9 @@ mod tests {
             (&[1, 1, -1], &["allow-downscale"], Margin::Unsure),
             // Nobody is there who could lose anything.
             (&[3, -1, -1], &[], Margin::Kept),
+            (&[1, -1], &["2node", "wait-for-all"], Margin::WaitsForAll),
+            (&[1], &["wait-for-all"], Margin::Kept),
+            (&[1, 1, 1, -1, -1], &["wait-for-all"], Margin::Lost),
         ] {
             assert_eq!(margin(&of(votes, flags)), wanted, "{votes:?} {flags:?}");
         }

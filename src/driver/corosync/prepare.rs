@@ -127,9 +127,27 @@ impl CorosyncSys {
         Err(Error::new("roll back to", what, cause).hint("see 'clusmgrctl config history'"))
     }
 
+    /// What a corosync that runs runs with; none as long as it has served nobody yet.
+    ///
+    /// # Errors
+    /// It does not say though it should: nothing that takes effect could be planned, nor proved.
+    fn asked(&self, what: &What) -> Result<Option<Running>> {
+        let e = match self.cmap() {
+            Ok(values) => return Ok(Some(Running(values))),
+            Err(e) => e,
+        };
+        let starts = self.libraries().is_ok() && !self.watch.answered();
+        if starts || matches!(what, What::Adopt) {
+            return Ok(None);
+        }
+        let cause = format!("corosync runs, and cannot be asked what it runs with: {e}");
+        let e = Error::new(what.as_str(), "the configuration", cause);
+        Err(e.hint("mend that; or 'clusmgrctl stop', the same again, 'clusmgrctl start'"))
+    }
+
     pub(super) fn prepare(&self, request: &Request, runs: bool) -> Result<Prepared> {
         let what = &request.what;
-        let running = runs.then(|| self.cmap().ok()).flatten().map(Running);
+        let running = runs.then(|| self.asked(what)).transpose()?.flatten();
         let version = running.as_ref().and_then(Running::version);
         // Read once: what is looked at is what will be replaced.
         let text = self.live_text()?;
