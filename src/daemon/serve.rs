@@ -4,6 +4,7 @@ use super::keep::SharedLocks;
 use super::reload::Reload;
 use super::supervisor;
 use crate::driver::change::{Request, What};
+use crate::error::{Error, Kind::Busy};
 use crate::event::{Kind, Note, Severity};
 use crate::log as cm_log;
 use crate::mgr::Manager;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// How long a SIGHUP waits for a change that is under way, and how often it looks.
+const BUSY_FOR: Duration = Duration::from_secs(60);
+const BUSY_STEP: Duration = Duration::from_millis(200);
 /// Beyond the stop time-out, how long the end may take: a killed corosync, and a slow disk.
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 
@@ -146,8 +150,21 @@ impl Daemon {
                 this_node_only: true,
                 by: "SIGHUP".to_owned(),
             };
-            match manager.change(&request, false) {
-                // Nobody is there to read a report.
+            // Another change may be under way: nobody is there who could try again.
+            let end = Instant::now() + BUSY_FOR;
+            let again = |e: &Error| e.of_kind() == Busy && Instant::now() < end;
+            let outcome = loop {
+                match manager.change(&request, false) {
+                    Err(e) if again(&e) => {
+                        if manager.wait_ended(Instant::now() + BUSY_STEP) {
+                            return;
+                        }
+                    }
+                    outcome => break outcome,
+                }
+            };
+            match outcome {
+                // Nor to read a report.
                 Ok(report) => report
                     .warnings
                     .iter()

@@ -225,7 +225,6 @@ impl Manager {
     /// Waits for a corosync, other than the one with this pid, that is ready. A death from before the
     /// order was taken counts for nothing.
     fn wait_ready(&self, not: Option<Pid>, order: u64, undone: bool) -> Result<()> {
-        let deadline = Instant::now() + READY_LIMIT;
         let exit = self.with(|m| m.view.last_exit.as_ref().map(|e| e.at));
         let fresh = |view: &super::View| view.service == ServiceState::Running && view.pid != not;
         // A death that was not asked for, and not the end of the one that is being replaced.
@@ -237,9 +236,12 @@ impl Manager {
         // It was told to end meanwhile, or there is nothing to start.
         let rests =
             |view: &super::View| view.taken >= order && view.service == ServiceState::Stopped;
-        self.wait_for(deadline, |view| {
+        let over = |view: &super::View| {
             fresh(view) || dead(view) || rests(view) || view.ending || view.ended
-        });
+        };
+        // How long the old one may take to end is --stop-timeout's matter.
+        let stops = || self.with(|m| m.view.service == ServiceState::Stopping);
+        while !self.wait_for(Instant::now() + READY_LIMIT, over) && stops() {}
         let (ok, cause) = self.with(|m| {
             let cause = match (&m.view.detail, &m.view.last_exit) {
                 _ if m.view.ending || m.view.ended => "clusmgr ends".to_owned(),
