@@ -33,17 +33,22 @@ fn wait_ends_when_the_node_is_a_quorate_member_by_an_event() {
     );
 }
 
+/// Waits until the status was asked for so often.
+fn looked(bed: &Bed, times: usize) {
+    let end = Instant::now() + SOON;
+    while bed.manager.looks.load(Ordering::Relaxed) < times {
+        assert!(Instant::now() < end, "not {times} looks");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn wait_looks_now_and_then_even_if_no_event_comes() {
     let bed = Bed::new();
     *bed.manager.quorate.lock() = Some(false);
     let mut waiting = Running::new(bed.command("status --wait=60"));
     // It has looked, and found no quorum.
-    let end = Instant::now() + SOON;
-    while bed.manager.looks.load(Ordering::Relaxed) < 2 {
-        assert!(Instant::now() < end, "it looks no more than once");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
+    looked(&bed, 2);
     *bed.manager.quorate.lock() = Some(true);
     waiting.expect("and quorate");
     assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
@@ -70,8 +75,9 @@ fn wait_needs_no_subscription_of_which_there_are_few() {
     let (code, out, err) = bed.run("status --wait=0.5");
     assert_eq!(code, 151, "{out}");
     assert!(err.contains("after 0.5 s"), "{err}");
+    let before = bed.manager.looks.load(Ordering::Relaxed);
     let mut waiting = Running::new(bed.command("status --wait=60"));
-    bed.connected(33);
+    looked(&bed, before + 1);
     *bed.manager.quorate.lock() = Some(true);
     waiting.expect("and quorate");
     assert_eq!(waiting.child.wait().unwrap().code(), Some(0));

@@ -155,6 +155,15 @@ fn a_changed_link_address_is_followed_and_the_first_that_answers_is_used() {
         let gone = !all.contains(&"10.77.1.2:5407".to_owned());
         (gone && all.contains(&"10.77.0.2:5407".to_owned())).then_some(())
     });
+    // And back in: it listens there again, and by that alone it is asked.
+    let ran = lab.node(2).ctl(&["config", "rollback", "--this-node-only"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    until("it listens there again", LONG, || {
+        let again = listens(2).contains(&"10.77.1.2:5407".to_owned());
+        again.then_some(())
+    });
+    lab.verb(&["cut", "n1", "n2", "0"]).ok();
+    wait_all(&n1, "by the new one", |n| reached(n) == ["ok"; 2]);
 }
 
 #[test]
