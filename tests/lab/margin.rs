@@ -87,17 +87,9 @@ fn a_restart_that_would_cost_the_others_their_quorum_is_refused() {
 
 #[test]
 fn the_last_of_a_pair_keeps_the_quorum_that_a_restart_would_cost_it() {
-    let lab = Lab::up("margin-pair", "2 --no-clusmgr", &["--poll-interval", "0.2"]);
+    // The lab's pairs are of two_node, which implies wait_for_all.
+    let lab = Lab::up("margin-pair", "2", &["--poll-interval", "0.2"]);
     let nodes = [1, 2].map(|k| lab.node(k));
-    for node in &nodes {
-        node.edit_conf(|t| {
-            t.replace(
-                "provider: corosync_votequorum\n",
-                "provider: corosync_votequorum\n\ttwo_node: 1\n",
-            )
-        });
-        node.start_daemon(&["--poll-interval", "0.2"]);
-    }
     let [n1, n2] = &nodes;
     for node in &nodes {
         node.wait("a quorate pair", |s| {
