@@ -17,6 +17,8 @@ struct Script {
     restarts: Vec<String>,
     asked_over: u32,
     not_delivering: bool,
+    /// The node has another key with each round, of which the peers refuse that of before.
+    rekeys: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -47,6 +49,7 @@ impl Ask for Fake {
         let left = deadline.saturating_duration_since(Instant::now());
         script.deadlines.push(left);
         let (takes, version) = (script.takes.min(left), script.version);
+        let refused = script.rekeys.as_mut().map(|n| *n += 1).is_some();
         drop(script);
         std::thread::sleep(takes);
         let peer = |id: u32| Peer {
@@ -60,7 +63,10 @@ impl Ask for Fake {
             },
             Asked {
                 peer: peer(3),
-                heard: Err((Unreachable::Refused, "no".into())),
+                heard: match refused {
+                    true => Err((Unreachable::WrongKey, "another".into())),
+                    false => Err((Unreachable::Refused, "no".into())),
+                },
             },
         ]
     }
@@ -68,9 +74,15 @@ impl Ask for Fake {
 
 impl Home for Fake {
     fn own(&self) -> Own {
-        let silent = self.0.lock().not_delivering;
+        let (silent, rekeys) = {
+            let script = self.0.lock();
+            (script.not_delivering, script.rekeys)
+        };
         Own {
-            report: report(1, 0),
+            report: PeerReport {
+                fingerprint: rekeys.map(|n| n.to_string()),
+                ..report(1, 0)
+            },
             not_delivering: silent.then_some(WallMs(1)),
             free: true,
         }
@@ -216,4 +228,24 @@ fn nodes_do_not_ask_in_step_and_none_asks_more_often_than_it_may() {
     sums.sort_unstable();
     sums.dedup();
     assert!(sums.len() >= 14, "{sums:?}");
+}
+
+#[test]
+fn a_refusal_of_the_key_before_is_not_booked_on_the_next() {
+    let fake = Fake::default();
+    fake.0.lock().rekeys = Some(0);
+    let watch = fake.start(NEVER);
+    assert!(watch.round_now(soon(20_000)));
+    let reasons: Vec<_> = watch.degraded().into_iter().map(|d| d.reason).collect();
+    assert!(!reasons.contains(&"peer-key".to_owned()), "{reasons:?}");
+    watch.stop();
+    // Where it stays the same, it is.
+    let fake = Fake::default();
+    fake.0.lock().rekeys = Some(0);
+    let own = fake.own();
+    let mut compare = Compare::default();
+    let asked = fake.clone().ask_all(soon(1000));
+    compare.round(&own.report, asked, clock::now(), WallMs::now());
+    let reasons: Vec<_> = compare.degraded().into_iter().map(|d| d.reason).collect();
+    assert!(reasons.contains(&"peer-key".to_owned()), "{reasons:?}");
 }
