@@ -8,6 +8,7 @@
 use crate::error::{Error, Result};
 use crate::sys::file;
 use crate::sys::host::own_pid;
+use crate::sys::procfs::Proc;
 use crate::types::Pid;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -16,12 +17,17 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A pid file holds less than this many bytes.
 const MAX_LEN: u64 = 32;
 
 /// How often the file may be replaced under us before we give up.
 const TRIES: usize = 100;
+/// How long one that was killed may take to let go, and how often that is looked at. Its locks go with the
+/// last of its threads, and one that waits for a disk ends after the first.
+const LET_GO: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Device and inode of what this process holds.
 static HELD: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
@@ -116,7 +122,9 @@ fn take(path: &Path, role: &Role) -> Result<PidFile> {
     if held(path) {
         return Err(taken(role, Some(own_pid())));
     }
-    for _ in 0..TRIES {
+    let patience = Instant::now() + LET_GO;
+    let mut tries = 0;
+    while tries < TRIES {
         let file = open(path, role)?;
         let meta = file.metadata().map_err(|e| fail(&e))?;
         if !meta.is_file() {
@@ -125,12 +133,19 @@ fn take(path: &Path, role: &Role) -> Result<PidFile> {
         }
         match fcntl(&file, FcntlArg::F_SETLK(&whole_file())) {
             Ok(_) => {}
-            Err(Errno::EACCES | Errno::EAGAIN) => return Err(taken(role, first(&file, path))),
+            Err(Errno::EACCES | Errno::EAGAIN) => {
+                if is_ending(&file) && Instant::now() < patience {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+                return Err(taken(role, first(&file, path)));
+            }
             Err(e) => return Err(fail(&e.into())),
         }
         // Its last owner may have removed it between our open and our lock.
         let id = (meta.dev(), meta.ino());
         if at(path) != Some(id) {
+            tries += 1;
             continue;
         }
         let mut ours = PidFile {
@@ -255,6 +270,19 @@ fn lock_of(file: &File) -> nix::Result<Holder> {
     } else {
         Holder::Foreign
     })
+}
+
+/// Whether who holds the lock is dead but for some of its threads, or has let go meanwhile.
+fn is_ending(file: &File) -> bool {
+    match lock_of(file) {
+        Ok(Holder::Nobody) => true,
+        Ok(Holder::Process(pid)) => match Proc::default().read_stat(pid) {
+            Ok(Some(stat)) => matches!(stat.state, 'Z' | 'X'),
+            Ok(None) => true,
+            Err(_) => false,
+        },
+        Ok(Holder::Foreign) | Err(_) => false,
+    }
 }
 
 /// The pid of the first daemon, for the error of the second: the lock's, else the file's.

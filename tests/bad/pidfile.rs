@@ -6,6 +6,42 @@ use std::fs;
 
 const PID_FILE: &str = "/run/clusmgr/clusmgr.pid";
 
+/// A stand-in for a clusmgr that was killed while one of its threads waits for a disk: its first thread is
+/// gone, and what it locked is locked as long as the other one lives.
+const DYING: &str = "
+import ctypes, fcntl, os, threading, time
+f = open('/run/clusmgr/clusmgr.pid', 'w+')
+fcntl.lockf(f, fcntl.LOCK_EX)
+f.write('%d\\n' % os.getpid())
+f.flush()
+def rest():
+    while not os.path.exists('/tmp/go'):
+        time.sleep(.01)
+    time.sleep(.3)
+    os._exit(0)
+threading.Thread(target=rest).start()
+ctypes.CDLL(None).syscall(ctypes.c_long(60), 0)
+";
+
+#[test]
+fn one_that_is_dead_but_for_a_thread_is_waited_for() {
+    let lab = Lab::up("bad-dying", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    n1.put("/tmp/dying.py", DYING);
+    n1.sh("mkdir -p /run/clusmgr").ok();
+    let pid = n1.spawn("python3 /tmp/dying.py");
+    until("it is a zombie that holds the lock", LONG, || {
+        (n1.letter(pid) == "Z").then_some(())
+    });
+    assert_eq!(
+        n1.sh(&format!("ls /proc/{pid}/task | wc -l")).ok().trim(),
+        "2"
+    );
+    n1.sh("touch /tmp/go").ok();
+    n1.start_daemon(&[]);
+    n1.wait_state("running");
+}
+
 #[test]
 fn a_second_clusmgr() {
     let lab = Lab::up("bad-second", "1", &[]);
