@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A connection is made anew so often: whose an address is, which of them leads there, and who may come in,
-/// may change.
-const STANDS: Duration = Duration::from_secs(55);
+/// may change. Longer than a minute: each time costs a quiet daemon some wake-ups.
+const STANDS: Duration = Duration::from_secs(65);
 /// What stands and does not answer within this is given up, and all addresses are tried.
 const PROMPT: Duration = Duration::from_millis(200);
 

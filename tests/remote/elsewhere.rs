@@ -1,6 +1,6 @@
 //! Whose answer it is, and what becomes of who follows a node that is gone.
 
-use crate::bed::{all, formed, reached, wait_all};
+use crate::bed::{all, formed, reached, wait_after, wait_all};
 use crate::common::{LONG, degraded, until};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -31,6 +31,9 @@ fn who_answers_at_another_nodes_address_is_named_and_does_nothing() {
     assert!(ran.err.contains(said), "{ran:?}");
     assert_eq!(n3.pid(), pid);
     assert!(n3.events_of("peer.asked").is_empty());
+    // The comparison asks by a connection that stands, which may be from before for a minute.
+    let of_it = |e: &Value| e["fields"]["what"] == "identity";
+    wait_after(&n1, 0, "peer.differs", of_it);
     n1.wait("an identity", |s| degraded(s).contains(&"peer-identity"));
     let ran = n1.ctl(&["why"]);
     assert!(ran.out.contains("peer-identity"), "{ran:?}");
