@@ -339,6 +339,32 @@ fn a_reload_that_reports_success_and_changes_nothing_is_undone() {
 }
 
 #[test]
+fn a_value_that_was_changed_by_hand_in_corosync_and_stays_so_is_no_success() {
+    let lab = Lab::up("reload-leaves", "1 --no-clusmgr", &[]);
+    // As a reload that takes the version and leaves the rest.
+    stand_in_reload(
+        &lab,
+        "#!/bin/sh\ncorosync-cmapctl -s totem.config_version u64 2\n",
+    );
+    let n1 = lab.node(1);
+    let by_hand = "corosync-cmapctl -s totem.token u32 1500";
+    n1.sh(by_hand).ok();
+    let before = n1.read(CONF);
+    let file = edited(&n1, &[NEXT]);
+    let ran = n1.ctl(&["--timeout", "60", "config", "apply", &file]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let said = "totem.token is 1500 in the running corosync, not 1000";
+    assert!(ran.err.contains(said), "{ran:?}");
+    assert_eq!(n1.read(CONF), before);
+    // And a reload that does its work brings it back.
+    n1.put("/tmp/reload", "#!/bin/sh\n/usr/sbin/corosync-cfgtool -R\n");
+    n1.sh(&format!("chmod 755 /tmp/reload && {by_hand}")).ok();
+    let file = edited(&n1, &[("config_version: 1", "config_version: 3")]);
+    n1.ctl(&["--timeout", "60", "config", "apply", &file]).ok();
+    assert_eq!(cmap(&n1, "totem.token"), "1000");
+}
+
+#[test]
 fn a_reload_that_corosync_refuses_late_is_undone() {
     let lab = Lab::up("reload-late", "1 --no-clusmgr", &[]);
     // The real reload of the new file, and then the answer of one that was refused past parsing.

@@ -6,7 +6,7 @@
 
 use super::keys::foreign_key;
 use super::model::MODEL_VERSION;
-use super::proof::{differs, expected, unsettled};
+use super::proof::{Expected, differs, expected, unsettled};
 use super::store::first_of;
 use super::{CorosyncSys, limits, parse, render};
 use crate::driver::change::{Changes, Effect, Needs, Prepared, Request, Text, Unfinished};
@@ -183,10 +183,18 @@ impl Changes for CorosyncSys {
         };
         let parsed = |bytes: &[u8]| parse::parse(bytes).unwrap_or_default();
         let (from, to) = (expected(&parsed(&from)), expected(&parsed(&to)));
+        // Of the new file every value: one that both have may have been changed in corosync by hand. To go
+        // back is not the moment to ask for more than was there.
+        let known = if undone {
+            from.clone()
+        } else {
+            Expected::new()
+        };
         let deadline = clock::now().plus(PROVE_LIMIT);
         loop {
             let cmap = self.cmap()?;
-            match differs(&from, &to, &cmap).or_else(|| unsettled(&cmap)) {
+            let differs = differs(&known, &to, &cmap).or_else(|| differs(&from, &to, &cmap));
+            match differs.or_else(|| unsettled(&cmap)) {
                 None => return Ok(()),
                 Some(what) if clock::now() >= deadline => {
                     return Err(Error::new("prove", "the change", what));
