@@ -1,12 +1,148 @@
-//! A secret that is misspelt or misplaced in corosync.conf: as little of it is seen as of `totem.key`.
+//! A secret in corosync.conf is seen nowhere: as `totem.key`, and as little where it is misspelt or
+//! misplaced.
 
 use crate::apply_faults::{next, version_of};
-use crate::common::{Lab, Node};
+use crate::common::{LONG, Lab, Node, until};
 use clusmgr::noise::Psk;
-
 use std::os::unix::fs::FileExt;
 
 const CONF: &str = "/etc/corosync/corosync.conf";
+
+#[test]
+fn a_key_in_the_configuration_is_seen_nowhere() {
+    let lab = Lab::up("secret", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    let (first, second) = ("Zq7first".repeat(20), "Zq7second".repeat(20));
+    n1.edit_conf(|t| t.replace("crypto_cipher:", &format!("key: {first}\n\tcrypto_cipher:")));
+    n1.sh(&format!(
+        "rm /etc/corosync/authkey; chmod 600 {CONF}; umask 077; : >/tmp/spawned.out"
+    ))
+    .ok();
+    // Whatever is executed, from the first moment on, with all its arguments.
+    let tracer = n1.spawn(
+        "strace -f -qq -v -s 100000 -e trace=execve -o /tmp/trace clusmgr -f -d --poll-interval 0.2",
+    );
+    n1.wait("running", |s| s["service"]["state"] == "running");
+    let mut said = Vec::new();
+    let mut run = |words: &[&str]| {
+        let ran = n1.run(words);
+        said.push(format!("{words:?}: {ran:?}"));
+        ran
+    };
+    let put = |text: &str| {
+        n1.put("/tmp/new.conf", text);
+        n1.sh("chmod 600 /tmp/new.conf").ok();
+    };
+    let live = || String::from_utf8(n1.read(CONF)).unwrap();
+    let ctl = |words: &[&'static str]| [&["clusmgrctl"], words].concat();
+    let file = "/tmp/new.conf";
+    // A change that goes through, and one of the key itself.
+    next(&n1, "token", ["1000", "1500"]);
+    n1.sh("chmod 600 /tmp/new.conf").ok();
+    run(&ctl(&["config", "diff", file])).ok();
+    run(&ctl(&["config", "apply", file, "--dry-run", "--json"])).ok();
+    run(&ctl(&["config", "apply", file])).ok();
+    let newer = |text: String| {
+        let version = version_of(&text);
+        text.replace(
+            &format!("config_version: {version}\n"),
+            &format!("config_version: {}\n", version + 1),
+        )
+    };
+    let text = newer(live());
+    put(&text.replace(&first, &second));
+    run(&ctl(&["config", "diff", file])).ok();
+    run(&ctl(&["--timeout", "60", "config", "apply", file])).ok();
+    assert!(live().contains(&second));
+    // Refused by the rules, by corosync's own check, by the grammar; undone late.
+    let text = newer(live());
+    for bad in [
+        text.replace(&second, "Zq7second"),
+        text.replace(
+            &format!("key: {second}"),
+            &format!("key: {second}\n\tkey {second}"),
+        ),
+        text.replace(
+            &format!("key: {second}"),
+            &format!("key: {second}\n\tkey: {first}\n\tkeyfile: /none"),
+        ),
+        text.replace(
+            "quorum {",
+            "uidgid {\n\tuid: nobody-of-this-name\n}\nquorum {",
+        ),
+        format!("{text}\ntotem {{\n\tkey: {second}\n"),
+    ] {
+        put(&bad);
+        assert_eq!(run(&ctl(&["config", "apply", file])).code, 1);
+        run(&ctl(&["config", "check", file]));
+        run(&ctl(&["config", "check", file, "--json"]));
+        run(&ctl(&["config", "diff", file]));
+    }
+    // The live file as a hand edit that is no good, and one that is.
+    let ours = live();
+    n1.put(CONF, format!("{ours}\ntotem {{\n\tkey: {second}\n"));
+    n1.sh(&format!("chmod 600 {CONF}")).ok();
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    run(&ctl(&["config", "adopt"]));
+    run(&ctl(&["config", "diff"]));
+    run(&["clusmgr", "-t"]);
+    run(&ctl(&["config", "revert"])).ok();
+    assert_eq!(live(), ours);
+    // Their exit codes tell how the node does.
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["why"],
+        &["why", "--json"],
+    ] {
+        let _ = run(&ctl(words));
+    }
+    for words in [
+        &["link", "list"][..],
+        &["config", "show"],
+        &["config", "show", "--json"],
+        &["config", "check"],
+        &["config", "diff"],
+        &["config", "history"],
+        &["config", "history", "--json"],
+        &["key", "fingerprint"],
+        &["--timeout", "60", "config", "rollback", "1"],
+        &["events"],
+        &["events", "--json"],
+    ] {
+        run(&ctl(words)).ok();
+    }
+    run(&["clusmgr", "-t"]);
+    n1.kill("USR1", n1.daemon_pid());
+    until("the state is in the log", LONG, || {
+        let log = String::from_utf8(n1.read("/tmp/spawned.out")).unwrap();
+        log.contains("state: {").then_some(())
+    });
+    n1.end_daemon("TERM");
+    n1.wait_gone(tracer);
+    let trace = String::from_utf8(n1.read("/tmp/trace")).unwrap();
+    assert!(
+        trace.contains("\"-t\""),
+        "corosync's check ran: {} lines",
+        trace.lines().count()
+    );
+    said.push(trace);
+    said.push(String::from_utf8(n1.read("/tmp/spawned.out")).unwrap());
+    for text in &said {
+        let line = text
+            .lines()
+            .find(|l| l.contains("Zq7first") || l.contains("Zq7second"));
+        assert!(line.is_none(), "the key is in {}", line.unwrap());
+    }
+    // In files it is for root alone.
+    let files = n1.sh("grep -rlE 'Zq7(first|second)' /etc/corosync /var/lib /var/log /run/clusmgr /tmp | xargs stat -c '%a %u %n'");
+    let wide: Vec<&str> = files
+        .out
+        .lines()
+        .filter(|l| !l.starts_with("600 0 ") && !l.starts_with("400 0 "))
+        .collect();
+    assert!(wide.is_empty() && files.out.contains(CONF), "{}", files.out);
+}
 
 #[test]
 fn a_misspelt_or_misplaced_key_is_seen_nowhere() {
