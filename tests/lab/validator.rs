@@ -71,6 +71,55 @@ fn lines(path: &'static str, most: usize, but: &'static [&'static str]) -> Boxed
         .boxed()
 }
 
+/// A section, which is there in one of so many files.
+fn at_times(rare: u32, section: impl Strategy<Value = String> + 'static) -> BoxedStrategy<String> {
+    prop_oneof![rare - 1 => Just(String::new()), 1 => section].boxed()
+}
+
+fn device() -> BoxedStrategy<String> {
+    let own = lines("quorum.device", 3, &["model"]);
+    let net = lines("quorum.device.net", 3, &[]);
+    let heuristics = lines("quorum.device.heuristics", 3, &["exec_*"]);
+    let section = (own, net, heuristics).prop_map(|(own, net, heuristics)| {
+        format!("device {{\nmodel: net\n{own}net {{\nhost: q\n{net}}}\nheuristics {{\nexec_ping: /bin/true\n{heuristics}}}\n}}\n")
+    });
+    at_times(4, section)
+}
+
+fn subsys() -> BoxedStrategy<String> {
+    let own = lines("logging.logger_subsys", 3, &["subsys", "logfile"]);
+    let section = (select(vec!["QUORUM", "TOTEM", "CFG"]), own)
+        .prop_map(|(name, own)| format!("logger_subsys {{\nsubsys: {name}\n{own}}}\n"));
+    at_times(3, section)
+}
+
+fn daemon() -> BoxedStrategy<String> {
+    let section = lines("logging.logging_daemon", 3, &["subsys", "logfile"])
+        .prop_map(|own| format!("logging_daemon {{\nname: corosync\n{own}}}\n"));
+    at_times(4, section)
+}
+
+fn pload() -> BoxedStrategy<String> {
+    let section = lines("pload", 2, &[]).prop_map(|own| format!("pload {{\n{own}}}\n"));
+    at_times(6, section)
+}
+
+fn resources() -> BoxedStrategy<String> {
+    let own = lines("resources", 2, &["watchdog_device"]);
+    let polled = lines("resources.system.memory_used", 3, &[]);
+    let section = (own, polled).prop_map(|(own, polled)| {
+        format!("resources {{\n{own}system {{\nmemory_used {{\n{polled}}}\n}}\n}}\n")
+    });
+    at_times(3, section)
+}
+
+/// By number: which names there are depends on the machine.
+fn uidgid() -> BoxedStrategy<String> {
+    let section = (any::<u16>(), any::<u16>())
+        .prop_map(|(uid, gid)| format!("uidgid {{\nuid: {uid}\ngid: {gid}\n}}\n"));
+    at_times(3, section)
+}
+
 /// A whole file: one to eight nodes or 32 of them, on one to eight links, with options from every table.
 fn file() -> impl Strategy<Value = String> {
     let count = prop_oneof![4 => 1..=8_usize, 1 => Just(32_usize)];
@@ -101,15 +150,18 @@ fn file() -> impl Strategy<Value = String> {
     // The directory that stands for every path is none that can be logged to.
     let logging = lines("logging", 4, &["logfile"]);
     let system = lines("system", 3, &["priority"]);
+    let more = (device(), subsys(), daemon(), resources(), uidgid(), pload());
+    let more = more.prop_map(|(d, s, l, r, u, p)| [d, s + &l, r + &u + &p]);
     let crypto = select(vec![
         ("none", "none"),
         ("aes256", "sha256"),
         ("aes128", "sha512"),
         ("none", "md5"),
     ]);
-    let tables = (totem, interface, quorum, logging, system);
+    let tables = (totem, interface, quorum, logging, system, more);
     (nodes, transport, crypto, tables).prop_map(
-        |((count, links, family, turn, votes), transport, crypto, (totem, interface, quorum, logging, system))| {
+        |((count, links, family, turn, votes), transport, crypto, (totem, interface, quorum, logging, system, more))| {
+            let [device, subsys, rest] = more;
             let links = if transport == "knet" { links } else { vec![0] };
             let crypto = if transport == "knet" { crypto } else { ("none", "none") };
             let mut text = format!(
@@ -131,7 +183,7 @@ fn file() -> impl Strategy<Value = String> {
             }
             write!(
                 text,
-                "}}\nquorum {{\nprovider: corosync_votequorum\n{quorum}}}\nlogging {{\n{logging}}}\nsystem {{\n{system}}}\n"
+                "}}\nquorum {{\nprovider: corosync_votequorum\n{quorum}{device}}}\nlogging {{\n{logging}{subsys}}}\nsystem {{\n{system}}}\n{rest}"
             )
             .unwrap();
             text
