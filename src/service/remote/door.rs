@@ -146,26 +146,7 @@ impl Door {
 
     /// Returns whether somebody could not be let in for want of something.
     fn let_in(&mut self) -> bool {
-        let mut came: Vec<(TcpStream, SocketAddr)> = Vec::new();
-        let mut short = false;
-        // Each has its share: whoever knocks at one address keeps nobody out at another.
-        let share = AT_ONCE.div_ceil(self.listeners.len().max(1));
-        for (_, listener) in &self.listeners {
-            let most = came.len() + share;
-            while came.len() < most {
-                match listener.accept() {
-                    Ok(one) => came.push(one),
-                    Err(e) => match e.kind() {
-                        io::ErrorKind::WouldBlock => break,
-                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-                        _ => {
-                            short = true;
-                            break;
-                        }
-                    },
-                }
-            }
-        }
+        let (came, short) = accept(self.listeners.iter().map(|(_, l)| l));
         for (stream, from) in came {
             self.admit(stream, from);
         }
@@ -334,6 +315,33 @@ impl Door {
     }
 }
 
+/// Those who knock, [`AT_ONCE`] or a few more at most; and whether something is missing to let them in.
+fn accept<'l>(
+    listeners: impl ExactSizeIterator<Item = &'l TcpListener>,
+) -> (Vec<(TcpStream, SocketAddr)>, bool) {
+    let mut came: Vec<(TcpStream, SocketAddr)> = Vec::new();
+    let mut short = false;
+    // Each has its share: whoever knocks at one address keeps nobody out at another.
+    let share = AT_ONCE.div_ceil(listeners.len().max(1));
+    for listener in listeners {
+        let most = came.len() + share;
+        while came.len() < most {
+            match listener.accept() {
+                Ok(one) => came.push(one),
+                Err(e) => match e.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                    _ => {
+                        short = true;
+                        break;
+                    }
+                },
+            }
+        }
+    }
+    (came, short)
+}
+
 /// What somebody calls himself, as far as it can be a node's name.
 fn name(text: &str) -> String {
     let fine = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -342,5 +350,35 @@ fn name(text: &str) -> String {
         "without a name".to_owned()
     } else {
         name
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_knocks_at_one_address_often_keeps_nobody_out_at_another() {
+        let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listeners = [(); 3].map(|()| tcp::listen_on(local).unwrap());
+        let at = |n: usize| listeners[n].local_addr().unwrap();
+        let knock = |n: usize| TcpStream::connect(at(n)).unwrap();
+        let often: Vec<TcpStream> = (0..3 * AT_ONCE).map(|_| knock(0)).collect();
+        let (one, other) = (knock(1), knock(2));
+        let (came, short) = accept(listeners.iter());
+        assert!(!short);
+        let from: Vec<SocketAddr> = came.iter().map(|(_, from)| *from).collect();
+        for member in [&one, &other] {
+            assert!(from.contains(&member.local_addr().unwrap()), "{from:?}");
+        }
+        assert_eq!(from.len(), AT_ONCE.div_ceil(3) + 2);
+        // The others are let in by and by.
+        let mut left = often.len() - (from.len() - 2);
+        while left > 0 {
+            let (came, _) = accept(listeners.iter());
+            assert!(!came.is_empty(), "{left} wait for ever");
+            left -= came.len();
+        }
     }
 }
