@@ -27,7 +27,7 @@ use std::time::Duration;
 
 /// How often a message goes round to this node itself, and the one before is asked after. Two of these
 /// and `--hang-timeout` are what a hang lasts.
-pub(super) const SEND_EVERY: Duration = Duration::from_millis(750);
+pub(super) const SEND_EVERY: Duration = Duration::from_millis(800);
 /// A starting corosync is tried again so often, and for so long; then once a second.
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_FOR: Duration = Duration::from_secs(10);
