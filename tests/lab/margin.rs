@@ -111,4 +111,24 @@ fn the_last_of_a_pair_keeps_the_quorum_that_a_restart_would_cost_it() {
     }
     assert_eq!((n1.pid(), n1.read(CONF)), (pid, live));
     assert_eq!(n1.status()["cluster"]["quorate"], true);
+    // What counts is what it starts with: the survivor may be told to do without the other.
+    let text = String::from_utf8(n1.read(FILE)).unwrap();
+    n1.put(
+        FILE,
+        text.replace("two_node: 1\n", "two_node: 1\n\twait_for_all: 0\n"),
+    );
+    let report = done(apply(n1, &[]));
+    assert_eq!(
+        (&report["done"], &report["how"]),
+        (&json!(true), &json!("restart"))
+    );
+    assert_ne!(n1.pid(), pid);
+    n1.wait("quorate alone", |s| s["cluster"]["quorate"] == true);
+    // And not to wait for it again, since that would be the end of its quorum.
+    let text = text.replace("config_version: 2\n", "config_version: 3\n");
+    n1.put(FILE, text);
+    let ran = apply(n1, &[]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    let said = "by wait_for_all this node would have no quorum after it";
+    assert!(ran.err.contains(said), "{}", ran.err);
 }
