@@ -9,7 +9,7 @@ use super::model::MODEL_VERSION;
 use super::proof::{Expected, differs, expected, unsettled};
 use super::store::first_of;
 use super::{CorosyncSys, limits, parse, render};
-use crate::driver::change::{Changes, Effect, Needs, Prepared, Request, Text, Unfinished};
+use crate::driver::change::{Changes, Effect, Needs, Prepared, Request, Runs, Text, Unfinished};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::persist;
@@ -114,7 +114,7 @@ impl CorosyncSys {
 }
 
 impl Changes for CorosyncSys {
-    fn change_prepare(&self, request: &Request, runs: bool) -> Result<Prepared> {
+    fn change_prepare(&self, request: &Request, runs: Runs) -> Result<Prepared> {
         let prepared = self.prepare(request, runs)?;
         self.check_nodes(
             request,
@@ -183,9 +183,9 @@ impl Changes for CorosyncSys {
         };
         let parsed = |bytes: &[u8]| parse::parse(bytes).unwrap_or_default();
         let (from, to) = (expected(&parsed(&from)), expected(&parsed(&to)));
-        // Of the new file every value: one that both have may have been changed in corosync by hand. To go
-        // back is not the moment to ask for more than was there.
-        let known = if undone {
+        // Of the new file every value: one that both have may have been changed in corosync by hand. But to
+        // go back is not the moment to ask for more than was there, and what changes nothing cannot mend it.
+        let known = if undone || change.needs == Needs::Nothing {
             from.clone()
         } else {
             Expected::new()
