@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use clusmgr::driver::change::{Changes, Effect, Needs, Prepared, Request, Text, Unfinished, What};
+use clusmgr::driver::change::{
+    Changes, Effect, Needs, Prepared, Request, Runs, Text, Unfinished, What,
+};
 use clusmgr::driver::table::find_in;
 use clusmgr::driver::{
     Check, Driver, DriverData, DriverOps, Ended, Hang, How, Params, Run, Service, StartError,
@@ -161,7 +163,7 @@ fn text(version: u64) -> Text {
 }
 
 impl Changes for Data {
-    fn change_prepare(&self, request: &Request, _runs: bool) -> Result<Prepared> {
+    fn change_prepare(&self, request: &Request, _runs: Runs) -> Result<Prepared> {
         self.did("prepare")?;
         Ok(Prepared {
             what: request.what.as_str(),

@@ -176,15 +176,25 @@ pub enum Unfinished {
     Foreign(Box<Prepared>, Error),
 }
 
+/// Whether the cluster service runs, with whatever text it has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// It does not.
+    No,
+    /// It was started, and is not ready: it may answer nobody yet.
+    Starts,
+    /// It does.
+    Yes,
+}
+
 /// The steps. None of them is called on the monitor's thread; the manager sees to it that there is
 /// one change at a time.
 pub trait Changes {
-    /// Checks everything: grammar, rules, versions, corosync's own check. Touches nothing. `runs`:
-    /// corosync does, with whatever text it has read.
+    /// Checks everything: grammar, rules, versions, corosync's own check. Touches nothing.
     ///
     /// # Errors
     /// All that forbids it, the first in words and the others counted.
-    fn change_prepare(&self, request: &Request, runs: bool) -> Result<Prepared>;
+    fn change_prepare(&self, request: &Request, runs: Runs) -> Result<Prepared>;
     /// Puts the new text in place, after a record of the change that survives a kill.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 
 use super::state::{Hold, Input};
 use super::{Command, Manager, publish};
-use crate::driver::change::{Effect, Needs, Prepared, Request, Unfinished};
+use crate::driver::change::{Effect, Needs, Prepared, Request, Runs, Unfinished};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Follow, Kind as EventKind};
 use crate::sys::clock;
@@ -18,6 +18,8 @@ const READY_LIMIT: Duration = Duration::from_secs(25);
 
 /// How long the end of a change waits for its event to be in the journal.
 const TOLD_LIMIT: Duration = Duration::from_secs(2);
+/// Between two looks at whether the old corosync still ends.
+const STOP_STEP: Duration = Duration::from_millis(200);
 /// Between two looks at whether the monitor is still there to pass it on.
 const TOLD_STEP: Duration = Duration::from_millis(100);
 
@@ -40,11 +42,10 @@ impl Manager {
         let _turn = self.take_turn(request)?;
         let data = self.driver_data();
         let began = Instant::now();
-        let runs = self.with(|m| {
-            matches!(
-                m.view.service,
-                ServiceState::Starting | ServiceState::Running
-            )
+        let runs = self.with(|m| match m.view.service {
+            ServiceState::Running => Runs::Yes,
+            ServiceState::Starting => Runs::Starts,
+            _ => Runs::No,
         });
         let change = data.change_prepare(request, runs)?;
         let report = |done: bool, how: &str| ChangeReport {
@@ -63,9 +64,9 @@ impl Manager {
         if dry_run {
             let waits = change.what == "adopt" || self.with(|m| m.view.hold.is_some());
             let how = match runs {
-                true => Effect::By(change.needs),
-                false if waits => Effect::NextStart,
-                false => Effect::Start,
+                Runs::Yes | Runs::Starts => Effect::By(change.needs),
+                Runs::No if waits => Effect::NextStart,
+                Runs::No => Effect::Start,
             };
             return Ok(report(false, how.as_str()));
         }
@@ -208,11 +209,31 @@ impl Manager {
         // What runs ends, and what is to start finds nothing.
         let order = self.order(Command::Restart);
         let done = |view: &super::View| view.taken >= order && rests(view);
-        if self.wait_for(Instant::now() + READY_LIMIT, done) {
+        if self.wait_beyond_stop(done) {
             return Ok(());
         }
-        let cause = format!("it did not end within {} s", READY_LIMIT.as_secs());
-        Err(Error::new("stop", "corosync", cause))
+        Err(Error::new("stop", "corosync", "it does not end"))
+    }
+
+    /// Waits until it is so, [`READY_LIMIT`] after the corosync that is told to end has ended: how long that
+    /// may take is `--stop-timeout`'s matter.
+    fn wait_beyond_stop(&self, done: impl Fn(&super::View) -> bool) -> bool {
+        let begin = Instant::now();
+        // The kernel may hold one that was killed.
+        let most = begin + self.with(|m| m.view.stop_timeout) + 2 * READY_LIMIT;
+        let mut until = begin + READY_LIMIT;
+        loop {
+            if self.wait_for(until.min(Instant::now() + STOP_STEP), &done) {
+                return true;
+            }
+            let now = Instant::now();
+            if self.with(|m| m.view.service == ServiceState::Stopping) {
+                until = most.min(now + READY_LIMIT);
+            }
+            if now >= until {
+                return false;
+            }
+        }
     }
 
     /// Gives the monitor an order of our own; its number.
@@ -239,9 +260,7 @@ impl Manager {
         let over = |view: &super::View| {
             fresh(view) || dead(view) || rests(view) || view.ending || view.ended
         };
-        // How long the old one may take to end is --stop-timeout's matter.
-        let stops = || self.with(|m| m.view.service == ServiceState::Stopping);
-        while !self.wait_for(Instant::now() + READY_LIMIT, over) && stops() {}
+        self.wait_beyond_stop(over);
         let (ok, cause) = self.with(|m| {
             let cause = match (&m.view.detail, &m.view.last_exit) {
                 _ if m.view.ending || m.view.ended => "clusmgr ends".to_owned(),

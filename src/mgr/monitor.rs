@@ -462,6 +462,7 @@ impl Running {
             last_exit: self.last_exit.clone(),
             retry_at: self.state.retry_at().or(first.map(|f| f.until)),
             not_before: self.state.not_before,
+            stop_timeout: self.state.stop_timeout(),
             hold: self.state.hold,
             degraded: self.unsaved.iter().cloned().collect(),
             taken: self.taken,

@@ -182,6 +182,12 @@ impl State {
         }
     }
 
+    /// How long corosync may take to end.
+    #[must_use]
+    pub fn stop_timeout(&self) -> Duration {
+        self.policy.stop_timeout
+    }
+
     /// Whether an operator holds corosync stopped.
     #[must_use]
     pub fn held(&self) -> bool {

@@ -5,6 +5,7 @@ use super::{Command, HOLD_UNSAVED};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Mono, Pid, WallMs};
 use crate::wire::{DegradedItem, LastExit, Mode, Reason, ServiceState};
+use std::time::Duration;
 
 /// What the monitor shows of itself.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub(super) struct View {
     pub(super) retry_at: Option<Mono>,
     /// `--restart-delay`: no start of our own accord before this.
     pub(super) not_before: Mono,
+    /// `--stop-timeout`.
+    pub(super) stop_timeout: Duration,
     pub(super) hold: Option<Hold>,
     pub(super) degraded: Vec<DegradedItem>,
     /// The number of the newest command that was taken.
@@ -51,6 +54,7 @@ impl View {
             last_exit: None,
             retry_at: state.retry_at(),
             not_before: state.not_before,
+            stop_timeout: state.stop_timeout(),
             hold: state.hold,
             degraded: Vec::new(),
             taken: 0,

@@ -8,7 +8,7 @@ use super::plan::{self, Plan};
 use super::running::Running;
 use super::store::{S01, first_of};
 use super::{CorosyncSys, diff, limits, names, parse, render};
-use crate::driver::change::{Needs, Prepared, Request, Text, What};
+use crate::driver::change::{Needs, Prepared, Request, Runs, Text, What};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::sys::file;
 use crate::types::ConfigVersion;
@@ -127,16 +127,16 @@ impl CorosyncSys {
         Err(Error::new("roll back to", what, cause).hint("see 'clusmgrctl config history'"))
     }
 
-    /// What a corosync that runs runs with; none as long as it has served nobody yet.
+    /// What a corosync that runs runs with; none as long as it starts and has served nobody yet.
     ///
     /// # Errors
     /// It does not say though it should: nothing that takes effect could be planned, nor proved.
-    fn asked(&self, what: &What) -> Result<Option<Running>> {
+    fn asked(&self, what: &What, runs: Runs) -> Result<Option<Running>> {
         let e = match self.cmap() {
             Ok(values) => return Ok(Some(Running(values))),
             Err(e) => e,
         };
-        let starts = self.libraries().is_ok() && !self.watch.answered();
+        let starts = runs == Runs::Starts && self.libraries().is_ok() && !self.watch.answered();
         if starts || matches!(what, What::Adopt) {
             return Ok(None);
         }
@@ -145,9 +145,13 @@ impl CorosyncSys {
         Err(e.hint("mend that; or 'clusmgrctl stop', the same again, 'clusmgrctl start'"))
     }
 
-    pub(super) fn prepare(&self, request: &Request, runs: bool) -> Result<Prepared> {
+    pub(super) fn prepare(&self, request: &Request, state: Runs) -> Result<Prepared> {
         let what = &request.what;
-        let running = runs.then(|| self.asked(what)).transpose()?.flatten();
+        let runs = state != Runs::No;
+        let running = match runs {
+            true => self.asked(what, state)?,
+            false => None,
+        };
         let version = running.as_ref().and_then(Running::version);
         // Read once: what is looked at is what will be replaced.
         let text = self.live_text()?;
@@ -237,7 +241,7 @@ impl CorosyncSys {
         };
         if running.is_some() && !same {
             // Last of all: what the checks took their time for may have changed meanwhile.
-            warnings.extend(self.spares_quorum(what, needs, config.nodes().len())?);
+            warnings.extend(self.spares_quorum(what, needs, &config)?);
         }
         Ok(Prepared {
             what: what.as_str(),
