@@ -73,9 +73,9 @@ fn a_pause_of_the_whole_lab_costs_nobody_its_corosync() {
     let nodes = [1, 2, 3].map(|k| lab.node(k));
     let before = nodes.each_ref().map(Node::latest);
     let daemons = nodes.each_ref().map(Node::daemon_pid);
-    // No clusmgr runs that could see its corosync stopped: as on a machine that is paused.
+    // No clusmgr runs that could see how long its corosync is stopped: as on a machine that is paused.
     for ((node, daemon), pid) in nodes.iter().zip(daemons).zip(&pids) {
-        node.sh(&format!("kill -STOP {daemon} && kill -STOP {pid}"))
+        node.sh(&format!("kill -STOP {pid} && kill -STOP {daemon}"))
             .ok();
     }
     stays("all is still", Duration::from_secs(8), || {
@@ -83,8 +83,11 @@ fn a_pause_of_the_whole_lab_costs_nobody_its_corosync() {
         letters.into_iter().all(|letter| letter == "T")
     });
     for ((node, daemon), pid) in nodes.iter().zip(daemons).zip(&pids) {
-        node.sh(&format!("kill -CONT {pid} && kill -CONT {daemon}"))
-            .ok();
+        // The first that clusmgr sees of it is stopped still.
+        node.sh(&format!(
+            "kill -CONT {daemon} && sleep .4 && kill -CONT {pid}"
+        ))
+        .ok();
     }
     stays("nobody is restarted", Duration::from_secs(6), || {
         nodes.iter().zip(&pids).all(|(n, pid)| n.pid() == *pid)

@@ -47,7 +47,11 @@ impl Works {
         let (at, then) = *self.from.get_or_insert((now, work));
         let window = now.since(at);
         let limit = if self.worked.is_none() { FIRST } else { WINDOW };
-        if window >= limit {
+        if window > 2 * WINDOW {
+            // Nobody looked meanwhile: the machine was paused, and corosync with it.
+            self.worked = None;
+            self.from = Some((now, work));
+        } else if window >= limit {
             self.worked = Some(did(work, then, window.as_secs()));
             self.from = Some((now, work));
         }
@@ -104,6 +108,26 @@ mod tests {
         assert!(looked(40, 1, 1));
         assert!(looked(2, 80, 110));
         assert!(looked(0, 100, 20));
+    }
+
+    #[test]
+    fn what_it_did_not_do_in_a_pause_counts_for_nothing() {
+        let mut works = Works::default();
+        let work = |waits| {
+            move || {
+                Some(Work {
+                    waits,
+                    user: 0,
+                    system: 0,
+                })
+            }
+        };
+        works.look(Some(1), at(0), work(0));
+        assert_eq!(works.look(Some(1), at(1), work(50)), Some(true));
+        // It worked for a second before it.
+        assert_eq!(works.look(Some(1), at(12), work(60)), None);
+        assert_eq!(works.look(Some(1), at(13), work(60)), Some(false));
+        assert_eq!(works.look(Some(1), at(15), work(160)), Some(true));
     }
 
     #[test]
