@@ -17,8 +17,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a SIGHUP waits for a change that is under way, and how often it looks.
-const BUSY_FOR: Duration = Duration::from_secs(60);
+/// How long a SIGHUP waits for a change that is under way, and how often it looks. One that checks, restarts
+/// and goes back takes some minutes at most.
+const BUSY_FOR: Duration = Duration::from_secs(600);
 const BUSY_STEP: Duration = Duration::from_millis(200);
 /// Beyond the stop time-out, how long the end may take: a killed corosync, and a slow disk.
 const STOP_MARGIN: Duration = Duration::from_secs(30);
