@@ -69,6 +69,7 @@ impl PidFile {
                 object: path.display().to_string(),
                 advice: "remove it, or name another with --pid-file",
             },
+            LET_GO,
         )
     }
 
@@ -85,6 +86,7 @@ impl PidFile {
                 object: format!("{what} (by {})", path.display()),
                 advice: "remove it",
             },
+            LET_GO,
         )
     }
 
@@ -96,7 +98,8 @@ impl PidFile {
         if at(&self.path).is_some() {
             return Ok(());
         }
-        *self = take(&self.path, &self.role)?;
+        // The monitor waits for nobody, and tries again.
+        *self = take(&self.path, &self.role, Duration::ZERO)?;
         log::warn!("{} was removed: it is made again", self.path.display());
         Ok(())
     }
@@ -117,12 +120,13 @@ struct Role {
     advice: &'static str,
 }
 
-fn take(path: &Path, role: &Role) -> Result<PidFile> {
+/// Waits so long for an owner that is about to be gone.
+fn take(path: &Path, role: &Role, patience: Duration) -> Result<PidFile> {
     let fail = |e: &io::Error| Error::io(role.write, path.display(), e);
     if held(path) {
         return Err(taken(role, Some(own_pid())));
     }
-    let patience = Instant::now() + LET_GO;
+    let patience = Instant::now() + patience;
     let mut tries = 0;
     while tries < TRIES {
         let file = open(path, role)?;
