@@ -26,6 +26,7 @@ pub struct Rounds {
     /// By the nodes' places among the others of the configuration of this generation.
     standing: HashMap<usize, Standing>,
     generation: u64,
+    prompt: Duration,
 }
 
 #[derive(Debug)]
@@ -42,13 +43,21 @@ impl Rounds {
             peers,
             standing: HashMap::new(),
             generation: 0,
+            prompt: PROMPT,
         }
+    }
+
+    /// What stands may take so long: for tests, whose machine may rest for longer.
+    #[cfg(test)]
+    pub(crate) fn patient(mut self, prompt: Duration) -> Rounds {
+        self.prompt = prompt;
+        self
     }
 
     /// What those answer to whom a connection stands; and it goes on standing if they do.
     fn ask_standing(&mut self, deadline: Instant) -> HashMap<usize, Answered> {
         let now = Instant::now();
-        let soon = deadline.min(now + PROMPT);
+        let soon = deadline.min(now + self.prompt);
         // All are asked before the first is waited for.
         let asked = self.standing.drain().filter_map(|(place, mut standing)| {
             let asked =
@@ -83,7 +92,15 @@ impl Ask for Rounds {
         let asked = each(&rest, |node| {
             peers.ask_by(node, &Request::PeerReport, deadline)
         });
+        // What is refused may be the key of before.
+        let other_key = self.peers.view().psk != view.psk;
         for (place, (_, asked, _)) in places.into_iter().zip(asked) {
+            let asked = asked.map_err(|trouble| match trouble.why {
+                Unreachable::WrongKey if other_key => {
+                    Trouble::new(Unreachable::Busy, "this node has another key by now")
+                }
+                _ => trouble,
+            });
             let answered = asked.map(|(answer, link)| {
                 let address = link.address;
                 if matches!(answer, Answer::Ok(_)) {

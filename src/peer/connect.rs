@@ -92,8 +92,11 @@ pub(super) fn connect(find: &Find<'_>, psk: &Psk, deadline: Instant) -> Result<L
         if now >= deadline {
             let limit = deadline.duration_since(began).as_secs_f32();
             for attempt in all.iter_mut().filter(|a| !a.has_failed()) {
-                let trouble = attempt.before.take();
-                let trouble = trouble.unwrap_or_else(|| Trouble::timed_out(limit));
+                // Who hung up before, and is silent now, may just have gone.
+                let rests = matches!(attempt.stage, Stage::Later(_));
+                let before = attempt.before.take();
+                let before = before.filter(|b| rests || b.why == Unreachable::Busy);
+                let trouble = before.unwrap_or_else(|| Trouble::timed_out(limit));
                 attempt.stage = Stage::Failed(trouble);
             }
             return Err(most_telling(all));
@@ -182,7 +185,10 @@ impl Attempt {
                             have: 0,
                         },
                     )),
-                    Err(trouble) => Err(trouble),
+                    Err(trouble) => {
+                        hung_up = trouble.why == Unreachable::OtherProtocol;
+                        Err(trouble)
+                    }
                 },
                 Stage::Shaking(stream, shaking, mut reply) => match reply.read(&stream) {
                     Ok(false) => {
@@ -219,7 +225,7 @@ enum Greeted {
 
 /// Sends the first message as soon as there is a connection.
 fn greet(stream: TcpStream, psk: &Psk) -> Result<Greeted, Trouble> {
-    tcp::connected(&stream)?;
+    tcp::connected(&stream).map_err(ended)?;
     if let Err(e) = stream.peer_addr() {
         return match e.kind() {
             io::ErrorKind::NotConnected => Ok(Greeted::Not(stream)),
@@ -229,17 +235,26 @@ fn greet(stream: TcpStream, psk: &Psk) -> Result<Greeted, Trouble> {
     let random = || Trouble::new(Unreachable::Failed, "there are no random numbers");
     let (shaking, first) = Initiator::begin(psk).ok_or_else(random)?;
     // So few bytes always find room in a new connection.
-    (&stream).write_all(&first)?;
+    (&stream).write_all(&first).map_err(ended)?;
     Ok(Greeted::So(stream, Box::new(shaking)))
+}
+
+fn hung_up() -> Trouble {
+    let text = "it hangs up; see what listens there, it may be no clusmgr";
+    Trouble::new(Unreachable::OtherProtocol, text)
+}
+
+/// The end of a connection that there was.
+fn ended(e: io::Error) -> Trouble {
+    match e.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => hung_up(),
+        _ => e.into(),
+    }
 }
 
 impl Reply {
     /// Whether it is whole.
     fn read(&mut self, mut stream: &TcpStream) -> Result<bool, Trouble> {
-        let hung_up = || {
-            let text = "it hangs up; see what listens there, it may be no clusmgr";
-            Trouble::new(Unreachable::OtherProtocol, text)
-        };
         while self.have < REPLY {
             // The rest of a refusal never comes.
             let end = if self.have < REFUSAL { REFUSAL } else { REPLY };
@@ -248,8 +263,7 @@ impl Reply {
                 Ok(n) => self.have += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Err(hung_up()),
-                Err(e) => return Err(e.into()),
+                Err(e) => return Err(ended(e)),
             }
             if self.have == REFUSAL {
                 let mut head = [0; REFUSAL];

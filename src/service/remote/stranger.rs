@@ -49,6 +49,8 @@ pub(super) enum Why {
     NoKey,
     /// A member, for whom there is no thread or descriptor.
     Short,
+    /// A member; all threads wait for the outcome of orders that others gave.
+    Orders,
 }
 
 impl Why {
@@ -61,6 +63,7 @@ impl Why {
             Why::Refused(Refusal::Busy) => "no room",
             Why::NoKey => "a repeated or damaged handshake",
             Why::Short => "no thread or descriptor is to be had",
+            Why::Orders => "too many that were ended by another key wait for what they ordered",
         }
     }
 }

@@ -299,7 +299,10 @@ fn who_cannot_be_asked_is_told_why() {
         assert_eq!(trouble.why, why, "{said:?} {trouble}");
         let named = said.is_some_and(|s| s.starts_with(b"clusmgr"));
         assert_eq!(trouble.text.contains("version 2"), named, "{trouble}");
-        talks.join().unwrap();
+        // On a machine that rests, the client may have given up before its last try.
+        if said != Some(b"") {
+            talks.join().unwrap();
+        }
     }
 }
 

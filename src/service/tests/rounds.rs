@@ -58,7 +58,7 @@ fn bed(
     let port = listener.local_addr().unwrap().port();
     let source = Source::new(Some(1), 1);
     let s: Arc<Source> = Arc::clone(&source);
-    let rounds = Rounds::new(Arc::new(Peers::new(s, "n2".to_owned(), port)));
+    let rounds = Rounds::new(Arc::new(Peers::new(s, "n2".to_owned(), port))).patient(LIMIT / 2);
     (source, rounds, spawn(move || script(&listener)))
 }
 
@@ -90,7 +90,7 @@ fn the_next_rounds_ask_by_the_same_connection_and_another_when_it_ends() {
 
 #[test]
 fn a_connection_that_is_silent_costs_a_round_a_moment_only() {
-    let (_, mut rounds, served) = bed(|listener| {
+    let (_, rounds, served) = bed(|listener| {
         let mut silent = Served::accept(listener);
         silent.answer(1);
         silent.request();
@@ -100,6 +100,7 @@ fn a_connection_that_is_silent_costs_a_round_a_moment_only() {
         silent.0.write_all(b"late").ok();
         second.answer(3);
     });
+    let mut rounds = rounds.patient(Duration::from_secs(2));
     for version in 1..=3 {
         assert_eq!(round(&mut rounds), Some(version));
     }
