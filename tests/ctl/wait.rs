@@ -77,7 +77,7 @@ fn wait_needs_no_subscription_of_which_there_are_few() {
     assert!(err.contains("after 0.5 s"), "{err}");
     let before = bed.manager.looks.load(Ordering::Relaxed);
     let mut waiting = Running::new(bed.command("status --wait=60"));
-    looked(&bed, before + 1);
+    looked(&bed, before + 2);
     *bed.manager.quorate.lock() = Some(true);
     waiting.expect("and quorate");
     assert_eq!(waiting.child.wait().unwrap().code(), Some(0));
