@@ -170,7 +170,7 @@ impl Running {
             // A late tick is not caught up with: the next is a whole period away.
             self.next_tick = now.plus(self.it.interval);
             if self.it.service.check_misc(now) && self.first.is_none() {
-                self.take(Input::Changed, now);
+                self.changed(now);
             }
             (self.it.keep)();
             self.look_for_others(now);
@@ -265,7 +265,7 @@ impl Running {
         match why {
             Some(Why::Restart) => {}
             Some(Why::Hold | Why::Shutdown) => self.keep_life(|kept, _| kept.alive = None),
-            Some(Why::Fault) | None => {
+            Some(Why::Fault | Why::Isolated) | None => {
                 self.keep_life(|kept, boot| kept.death(boot, now, WallMs::now()));
             }
         }

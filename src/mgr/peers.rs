@@ -7,6 +7,7 @@ use crate::event::Note;
 use crate::peer::isolated::Own;
 use crate::peer::watch::{Ask, Home, PeerWatch};
 use crate::sys::wake::Waker;
+use crate::types::ConfigVersion;
 use std::sync::Arc;
 
 /// The manager as `cm-peers` sees it.
@@ -37,7 +38,7 @@ impl Home for AtHome {
 
     fn restart(&self, why: &str) {
         log::warn!("corosync is restarted: {why}");
-        self.0.tell(Input::NeedRestart, "cm-peers");
+        self.0.tell(Input::Isolated, "cm-peers");
     }
 
     fn asked_round_over(&self) {
@@ -62,6 +63,13 @@ impl Manager {
             second.stop();
             Ok(())
         })
+    }
+
+    /// The newest configuration that another node, which answers, holds or runs with.
+    pub(super) fn version_of_others(&self) -> Option<ConfigVersion> {
+        let statuses = self.peer_watch.get()?.statuses();
+        let answers = statuses.iter().filter(|s| s.unreachable.is_none());
+        answers.filter_map(|s| s.config_version).max()
     }
 
     /// Ends `cm-peers`, where it was started; after the monitor.

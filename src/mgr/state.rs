@@ -17,9 +17,11 @@
 //! Exited      -         policy     policy     as intended     -          -
 //! Hung        -         KILL       KILL       KILL            -          -
 //! NeedRestart -         -          TERM,start -               -          -
+//! Isolated    -         -          TERM,start -               -          -           (***)
 //! Changed     start(**) -          -          -               -          start
 //! Tick        -         Running(+) -          KILL when due   start due  start due
 //! ```
+//! (***) after `--restart-delay`, as after a death: whoever fences may have begun.
 //! (*) nothing under a hold that lasts longer than the one it may end; (**) unless held; (+) after
 //! [`READY_TIMEOUT`] without a word. While held, a corosync that somebody else started is left alone: its hang and its death lead to nothing.
 
@@ -31,123 +33,6 @@ use std::time::Duration;
 
 /// A second SIGKILL, for a process that the kernel holds (state `D`), comes after this.
 const KILL_AGAIN: Duration = Duration::from_secs(10);
-
-/// An operator holds corosync stopped; the one that lasts longer is the greater one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hold {
-    /// The next boot ends it.
-    UntilBoot,
-    /// Only a start ends it.
-    Kept,
-}
-
-/// What corosync is told to end for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// An operator holds it stopped.
-    Hold,
-    /// The daemon ends.
-    Shutdown,
-    /// It is to be started again at once.
-    Restart,
-    /// It hangs: its end counts as a death.
-    Fault,
-}
-
-/// What is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Nothing runs and nothing should: held, unconfigured, or the daemon ends.
-    Stopped,
-    /// Executed at `since`, not ready yet.
-    Starting {
-        /// When it was executed.
-        since: Mono,
-    },
-    /// It runs.
-    Running {
-        /// When it was executed.
-        since: Mono,
-    },
-    /// It was told to end.
-    Stopping {
-        /// For what.
-        why: Why,
-        /// When it was executed.
-        since: Mono,
-        /// When SIGKILL is due (again).
-        kill_at: Mono,
-    },
-    /// CLUSTER; the next start is due at `until`.
-    Backoff {
-        /// When.
-        until: Mono,
-    },
-    /// STANDALONE; the next try is due at `retry_at`.
-    Failed {
-        /// Why.
-        reason: Reason,
-        /// When.
-        retry_at: Mono,
-    },
-}
-
-/// What comes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
-    /// The daemon begins.
-    Boot {
-        /// Since when the living corosync runs that was found and adopted.
-        found: Option<Mono>,
-    },
-    /// `clusmgrctl start`; ends a hold that lasts at most so long, and does nothing under another.
-    Start(Hold),
-    /// `clusmgrctl stop`; a hold that lasts longer stays.
-    Stop(Hold),
-    /// `clusmgrctl restart`.
-    Restart,
-    /// SIGTERM: stop corosync, then end.
-    Shutdown,
-    /// SIGQUIT: end and leave corosync running.
-    Leave,
-    /// The start did not come to a process.
-    StartFailed(StartFailure),
-    /// A living corosync turned out to be there, and was adopted.
-    Adopted {
-        /// Since when it runs.
-        since: Mono,
-    },
-    /// corosync said READY=1.
-    Ready,
-    /// The process ended; whether its exit code says that retrying cannot heal it.
-    Exited {
-        /// It cannot.
-        permanent: bool,
-    },
-    /// It is stopped or silent for longer than the hang time-out.
-    Hung,
-    /// A change, or that it is isolated, needs a restart (C: `corosync_reboot_needed`).
-    NeedRestart,
-    /// The configuration, the key or the binary has changed.
-    Changed,
-    /// Time has passed.
-    Tick,
-}
-
-/// What the monitor is to do, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Keep the hold on disk, or forget it.
-    SaveHold(Option<Hold>),
-    /// C: `start_service`; answered by `StartFailed`, `Adopted`, or silence if it runs.
-    Start,
-    /// C: `stop_service`: SIGTERM.
-    Term,
-    /// SIGKILL.
-    Kill,
-    /// The monitor's work is done.
-    Finish,
-}
 
 /// The manager's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,6 +159,10 @@ impl State {
             Input::Hung => self.hung(now),
             Input::NeedRestart => match self.phase {
                 Phase::Running { since } if !self.held() => self.stop(Why::Restart, since, now),
+                _ => Vec::new(),
+            },
+            Input::Isolated => match self.phase {
+                Phase::Running { since } if !self.held() => self.stop(Why::Isolated, since, now),
                 _ => Vec::new(),
             },
             Input::Changed => match self.phase {
@@ -426,6 +315,12 @@ impl State {
             Phase::Stopping {
                 why: Why::Restart, ..
             } => return self.start(now),
+            Phase::Stopping {
+                why: Why::Isolated, ..
+            } => {
+                self.not_before = now.plus(self.policy.restart_delay);
+                return self.start_if_due(now);
+            }
             Phase::Starting { since }
             | Phase::Running { since }
             | Phase::Stopping {
@@ -499,5 +394,8 @@ impl State {
     }
 }
 
+mod kinds;
 #[cfg(test)]
 mod tests;
+
+pub use kinds::{Action, Hold, Input, Phase, Why};

@@ -25,6 +25,7 @@ fn phases() -> Vec<(&'static str, Phase)> {
         ("hold", stopping(Why::Hold)),
         ("down", stopping(Why::Shutdown)),
         ("again", stopping(Why::Restart)),
+        ("apart", stopping(Why::Isolated)),
         ("fault", stopping(Why::Fault)),
         ("Back", Phase::Backoff { until: T0 }),
         (
@@ -59,6 +60,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("Exited, permanent", Input::Exited { permanent: true }),
         ("Hung", Input::Hung),
         ("NeedRestart", Input::NeedRestart),
+        ("Isolated", Input::Isolated),
         ("Changed", Input::Changed),
         ("Tick", Input::Tick),
     ]
@@ -76,6 +78,9 @@ fn letter(phase: Phase) -> &'static str {
         Phase::Stopping {
             why: Why::Restart, ..
         } => "a",
+        Phase::Stopping {
+            why: Why::Isolated, ..
+        } => "i",
         Phase::Stopping {
             why: Why::Fault, ..
         } => "f",
@@ -145,60 +150,62 @@ fn table(hold: Option<Hold>) -> String {
 
 /// Without a hold. A cell is the phase after the step and what is to be done; `.` is no change.
 const FREE: &str = "
-                     |stopped       |Start         |Run           |hold          |down          |again         |fault         |Back          |Fail
-Boot, none found     |S+start       |S+start       |S+start       |S+start       |.             |S+start       |S+start       |S+start       |S+start
-Boot, one found      |R             |R             |R             |R             |.             |R             |R             |R             |R
-Start                |S+start       |.             |.             |a             |.             |.             |a             |S+start       |S+start
-Start, runtime       |S+start       |.             |.             |a             |.             |.             |a             |S+start       |S+start
-Stop                 |-+hold        |h+hold+TERM   |h+hold+TERM   |h+hold        |.             |h+hold        |h+hold        |-+hold        |-+hold
-Stop, runtime        |-+boot        |h+boot+TERM   |h+boot+TERM   |h+boot        |.             |h+boot        |h+boot        |-+boot        |-+boot
-Restart              |S+start       |a+TERM        |a+TERM        |a             |.             |.             |a             |S+start       |S+start
-Shutdown             |-+end         |d+TERM        |d+TERM        |d             |.             |d             |d             |-+end         |-+end
-Leave                |-+end         |S+end         |R+end         |h+end         |d+end         |a+end         |f+end         |B+end         |F+end
-StartFailed unconf.  |.             |-             |.             |.             |.             |.             |.             |.             |.
-StartFailed bad conf |.             |Fc            |.             |.             |.             |.             |.             |.             |.
-StartFailed no bin   |.             |Fb            |.             |.             |.             |.             |.             |.             |.
-StartFailed other    |.             |B             |.             |.             |.             |.             |.             |.             |.
-Adopted              |R             |R             |.             |.             |.             |.             |.             |R             |R
-Ready                |.             |R             |.             |.             |.             |.             |.             |.             |.
-Exited               |.             |S+start       |S+start       |-             |-+end         |S+start       |S+start       |.             |.
-Exited, permanent    |.             |Fc            |Fc            |-             |-+end         |S+start       |Fc            |.             |.
-Hung                 |.             |f+KILL        |f+KILL        |h+KILL        |d+KILL        |a+KILL        |f+KILL        |.             |.
-NeedRestart          |.             |.             |a+TERM        |.             |.             |.             |.             |.             |.
-Changed              |S+start       |.             |.             |.             |.             |.             |.             |.             |S+start
-Tick                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |f+KILL        |S+start       |S+start
+                     |stopped       |Start         |Run           |hold          |down          |again         |apart         |fault         |Back          |Fail
+Boot, none found     |S+start       |S+start       |S+start       |S+start       |.             |S+start       |S+start       |S+start       |S+start       |S+start
+Boot, one found      |R             |R             |R             |R             |.             |R             |R             |R             |R             |R
+Start                |S+start       |.             |.             |a             |.             |.             |a             |a             |S+start       |S+start
+Start, runtime       |S+start       |.             |.             |a             |.             |.             |a             |a             |S+start       |S+start
+Stop                 |-+hold        |h+hold+TERM   |h+hold+TERM   |h+hold        |.             |h+hold        |h+hold        |h+hold        |-+hold        |-+hold
+Stop, runtime        |-+boot        |h+boot+TERM   |h+boot+TERM   |h+boot        |.             |h+boot        |h+boot        |h+boot        |-+boot        |-+boot
+Restart              |S+start       |a+TERM        |a+TERM        |a             |.             |.             |a             |a             |S+start       |S+start
+Shutdown             |-+end         |d+TERM        |d+TERM        |d             |.             |d             |d             |d             |-+end         |-+end
+Leave                |-+end         |S+end         |R+end         |h+end         |d+end         |a+end         |i+end         |f+end         |B+end         |F+end
+StartFailed unconf.  |.             |-             |.             |.             |.             |.             |.             |.             |.             |.
+StartFailed bad conf |.             |Fc            |.             |.             |.             |.             |.             |.             |.             |.
+StartFailed no bin   |.             |Fb            |.             |.             |.             |.             |.             |.             |.             |.
+StartFailed other    |.             |B             |.             |.             |.             |.             |.             |.             |.             |.
+Adopted              |R             |R             |.             |.             |.             |.             |.             |.             |R             |R
+Ready                |.             |R             |.             |.             |.             |.             |.             |.             |.             |.
+Exited               |.             |S+start       |S+start       |-             |-+end         |S+start       |S+start       |S+start       |.             |.
+Exited, permanent    |.             |Fc            |Fc            |-             |-+end         |S+start       |S+start       |Fc            |.             |.
+Hung                 |.             |f+KILL        |f+KILL        |h+KILL        |d+KILL        |a+KILL        |i+KILL        |f+KILL        |.             |.
+NeedRestart          |.             |.             |a+TERM        |.             |.             |.             |.             |.             |.             |.
+Isolated             |.             |.             |i+TERM        |.             |.             |.             |.             |.             |.             |.
+Changed              |S+start       |.             |.             |.             |.             |.             |.             |.             |.             |S+start
+Tick                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |i+KILL        |f+KILL        |S+start       |S+start
 ";
 
 /// With a hold: corosync runs only because somebody else started it, or is on its way out.
 const HELD: &str = "
-                     |stopped       |Start         |Run           |hold          |down          |again         |fault         |Back          |Fail
-Boot, none found     |.             |.             |.             |.             |.             |.             |.             |.             |.
-Boot, one found      |R             |R             |R             |R             |.             |R             |R             |R             |R
-Start                |S+unhold+start|S+unhold      |R+unhold      |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
-Start, runtime       |.             |.             |.             |.             |.             |.             |.             |.             |.
-Stop                 |.             |h+TERM        |h+TERM        |.             |.             |h             |h             |-             |-
-Stop, runtime        |.             |h+TERM        |h+TERM        |.             |.             |h             |h             |-             |-
-Restart              |S+unhold+start|a+unhold+TERM |a+unhold+TERM |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
-Shutdown             |-+end         |S+end         |R+end         |d             |.             |d             |d             |-+end         |-+end
-Leave                |-+end         |S+end         |R+end         |h+end         |d+end         |a+end         |f+end         |B+end         |F+end
-StartFailed unconf.  |.             |-             |.             |.             |.             |.             |.             |.             |.
-StartFailed bad conf |.             |-             |.             |.             |.             |.             |.             |.             |.
-StartFailed no bin   |.             |-             |.             |.             |.             |.             |.             |.             |.
-StartFailed other    |.             |-             |.             |.             |.             |.             |.             |.             |.
-Adopted              |R             |R             |.             |.             |.             |.             |.             |R             |R
-Ready                |.             |R             |.             |.             |.             |.             |.             |.             |.
-Exited               |.             |-             |-             |-             |-+end         |-             |-             |.             |.
-Exited, permanent    |.             |-             |-             |-             |-+end         |-             |-             |.             |.
-Hung                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |f+KILL        |.             |.
-NeedRestart          |.             |.             |.             |.             |.             |.             |.             |.             |.
-Changed              |.             |.             |.             |.             |.             |.             |.             |.             |.
-Tick                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |f+KILL        |.             |.
+                     |stopped       |Start         |Run           |hold          |down          |again         |apart         |fault         |Back          |Fail
+Boot, none found     |.             |.             |.             |.             |.             |.             |.             |.             |.             |.
+Boot, one found      |R             |R             |R             |R             |.             |R             |R             |R             |R             |R
+Start                |S+unhold+start|S+unhold      |R+unhold      |a+unhold      |.             |a+unhold      |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
+Start, runtime       |.             |.             |.             |.             |.             |.             |.             |.             |.             |.
+Stop                 |.             |h+TERM        |h+TERM        |.             |.             |h             |h             |h             |-             |-
+Stop, runtime        |.             |h+TERM        |h+TERM        |.             |.             |h             |h             |h             |-             |-
+Restart              |S+unhold+start|a+unhold+TERM |a+unhold+TERM |a+unhold      |.             |a+unhold      |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
+Shutdown             |-+end         |S+end         |R+end         |d             |.             |d             |d             |d             |-+end         |-+end
+Leave                |-+end         |S+end         |R+end         |h+end         |d+end         |a+end         |i+end         |f+end         |B+end         |F+end
+StartFailed unconf.  |.             |-             |.             |.             |.             |.             |.             |.             |.             |.
+StartFailed bad conf |.             |-             |.             |.             |.             |.             |.             |.             |.             |.
+StartFailed no bin   |.             |-             |.             |.             |.             |.             |.             |.             |.             |.
+StartFailed other    |.             |-             |.             |.             |.             |.             |.             |.             |.             |.
+Adopted              |R             |R             |.             |.             |.             |.             |.             |.             |R             |R
+Ready                |.             |R             |.             |.             |.             |.             |.             |.             |.             |.
+Exited               |.             |-             |-             |-             |-+end         |-             |-             |-             |.             |.
+Exited, permanent    |.             |-             |-             |-             |-+end         |-             |-             |-             |.             |.
+Hung                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |i+KILL        |f+KILL        |.             |.
+NeedRestart          |.             |.             |.             |.             |.             |.             |.             |.             |.             |.
+Isolated             |.             |.             |.             |.             |.             |.             |.             |.             |.             |.
+Changed              |.             |.             |.             |.             |.             |.             |.             |.             |.             |.
+Tick                 |.             |.             |.             |h+KILL        |d+KILL        |a+KILL        |i+KILL        |f+KILL        |.             |.
 ";
 
 /// Where a hold that ends with the boot differs from one that survives it.
 const HELD_UNTIL_BOOT: &str = "
-Start, runtime       |S+unhold+start|S+unhold      |R+unhold      |a+unhold      |.             |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
-Stop                 |-+hold        |h+hold+TERM   |h+hold+TERM   |h+hold        |.             |h+hold        |h+hold        |-+hold        |-+hold
+Start, runtime       |S+unhold+start|S+unhold      |R+unhold      |a+unhold      |.             |a+unhold      |a+unhold      |a+unhold      |S+unhold+start|S+unhold+start
+Stop                 |-+hold        |h+hold+TERM   |h+hold+TERM   |h+hold        |.             |h+hold        |h+hold        |h+hold        |-+hold        |-+hold
 ";
 
 fn compare(hold: Option<Hold>, written: &str) {
@@ -361,5 +368,29 @@ fn once_the_daemon_ends_nothing_is_started_and_nothing_left_alone_is_killed() {
                 .all(|a| *a == Action::Finish || *a == Action::Term);
             assert!(harmless, "{what} in {name}: {actions:?}");
         }
+    }
+}
+
+#[test]
+fn who_is_isolated_comes_back_after_the_delay_of_a_death() {
+    for delay in [0, 120] {
+        let policy = Policy {
+            restart_delay: secs(delay),
+            ..Policy::default()
+        };
+        let mut state = State::new(policy, None);
+        state.phase = Phase::Running { since: T0 };
+        assert_eq!(state.step(Input::Isolated, T0), [Action::Term]);
+        let ended = state.step(Input::Exited { permanent: false }, T0);
+        let due = T0.plus(secs(delay));
+        if delay == 0 {
+            assert_eq!(ended, [Action::Start]);
+            continue;
+        }
+        assert_eq!((ended, state.deadline()), (Vec::new(), Some(due)));
+        // An operator may know better.
+        let mut other = state.clone();
+        assert_eq!(other.step(Input::Start(Hold::Kept), T0), [Action::Start]);
+        assert_eq!(state.step(Input::Tick, due), [Action::Start]);
     }
 }
