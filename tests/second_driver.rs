@@ -163,7 +163,12 @@ fn text(version: u64) -> Text {
 }
 
 impl Changes for Data {
-    fn change_prepare(&self, request: &Request, _runs: Runs) -> Result<Prepared> {
+    fn change_prepare(
+        &self,
+        request: &Request,
+        _runs: Runs,
+        _others: Option<ConfigVersion>,
+    ) -> Result<Prepared> {
         self.did("prepare")?;
         Ok(Prepared {
             what: request.what.as_str(),
@@ -206,6 +211,10 @@ impl Changes for Data {
         self.script.lock().unwrap().asked.push("undone");
     }
     fn change_over(&self) {}
+
+    fn change_is_out(&self, _change: &Prepared) -> bool {
+        false
+    }
 
     fn change_unfinished(&self) -> Option<Unfinished> {
         None

@@ -190,11 +190,17 @@ pub enum Runs {
 /// The steps. None of them is called on the monitor's thread; the manager sees to it that there is
 /// one change at a time.
 pub trait Changes {
-    /// Checks everything: grammar, rules, versions, corosync's own check. Touches nothing.
+    /// Checks everything: grammar, rules, versions, corosync's own check. Touches nothing. `others`: the newest
+    /// version that another node is known to have.
     ///
     /// # Errors
     /// All that forbids it, the first in words and the others counted.
-    fn change_prepare(&self, request: &Request, runs: Runs) -> Result<Prepared>;
+    fn change_prepare(
+        &self,
+        request: &Request,
+        runs: Runs,
+        others: Option<ConfigVersion>,
+    ) -> Result<Prepared>;
     /// Puts the new text in place, after a record of the change that survives a kill.
     ///
     /// # Errors
@@ -231,6 +237,9 @@ pub trait Changes {
     fn change_undone(&self, change: &Prepared, how: Needs, why: &str);
     /// What was told is on disk: the record that survives a kill goes.
     fn change_over(&self);
+    /// Whether the running service certainly has what was before this change, and nothing of the change: it
+    /// was never told of it.
+    fn change_is_out(&self, change: &Prepared) -> bool;
     /// A change that the last clusmgr did not finish.
     fn change_unfinished(&self) -> Option<Unfinished>;
 }

@@ -195,6 +195,9 @@ pub trait Service: Send {
     /// C: `corosync_check_misc`. Called once a period; true if the configuration, the key or the
     /// binary has changed since the last call.
     fn check_misc(&mut self, now: Mono) -> bool;
+    /// Before the first start: takes in what is compared with the other nodes, where nothing is held yet. What
+    /// is wrong with it, the start tells.
+    fn look_first(&mut self) {}
     /// When `check_service` must be called again, at the latest, however long the period is.
     fn next_look(&self) -> Option<Mono> {
         None

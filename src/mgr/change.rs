@@ -47,7 +47,7 @@ impl Manager {
             ServiceState::Starting => Runs::Starts,
             _ => Runs::No,
         });
-        let change = data.change_prepare(request, runs)?;
+        let change = data.change_prepare(request, runs, self.version_of_others())?;
         let report = |done: bool, how: &str| ChangeReport {
             what: change.what.to_owned(),
             done,
@@ -317,7 +317,7 @@ impl Manager {
             return;
         };
         let latest = self.hub().latest();
-        let change = match data.change_unfinished() {
+        let mut change = match data.change_unfinished() {
             None => return,
             Some(Unfinished::Kept) => return self.over(latest),
             Some(Unfinished::TakenBack(change)) => *change,
@@ -329,7 +329,15 @@ impl Manager {
         };
         // One that this clusmgr has started has read the old text already: a restart would gain nothing.
         let started = self.with(|m| m.view.pid.is_some() && !m.view.adopted);
-        let proved = if started && change.back.is_some() {
+        // And one that was never told of the new one needs none: the others may not be able to do without it.
+        let runs = self.with(|m| m.view.adopted && m.view.service == ServiceState::Running);
+        let out = runs && change.needs == Needs::Restart && data.change_is_out(&change);
+        if out {
+            change.needs = Needs::Nothing;
+        }
+        let proved = if out {
+            Ok(())
+        } else if started && change.back.is_some() {
             self.wait_ready(None, 0, true)
                 .and_then(|()| data.change_prove(&change, true))
         } else {

@@ -182,3 +182,30 @@ fn another_key_is_told_on_both_sides_and_over_when_it_is_put_right() {
         assert_eq!(peer(&node.status(), other)["unreachable"], Value::Null);
     }
 }
+
+#[test]
+fn a_version_below_that_of_another_node_is_refused_and_the_number_to_write_is_named() {
+    let lab = formed("compare-below", "2", 2);
+    let [n1, n2] = &[1, 2].map(|k| lab.node(k));
+    let text = String::from_utf8(n1.read(CONF)).unwrap();
+    let apply = |node: &Node<'_>, version: u64| {
+        let line = format!("config_version: {version}\n");
+        node.put("/tmp/new.conf", text.replace("config_version: 1\n", &line));
+        node.ctl(&["config", "apply", "--this-node-only", "/tmp/new.conf"])
+    };
+    apply(n2, 5).ok();
+    n1.wait("it knows", |s| s["peers"][0]["config_version"] == 5);
+    let pid = n1.pid();
+    let ran = apply(n1, 4);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    for part in [
+        "its config_version 4 is below 5, which another node has",
+        "write 'config_version: 5'",
+    ] {
+        assert!(ran.err.contains(part), "no {part:?} in {}", ran.err);
+    }
+    // The same as there is what all nodes are to have.
+    apply(n1, 5).ok();
+    n1.wait("the same", |s| s["peers"][0]["differs"] == json!([]));
+    assert_eq!(n1.pid(), pid);
+}

@@ -74,6 +74,34 @@ fn a_node_that_was_away_is_told_of_the_newer_version_before_its_corosync_starts(
 }
 
 #[test]
+fn a_configuration_that_comes_later_is_compared_before_the_first_start_too() {
+    let lab = formed("first-late", "2", 2);
+    let [n1, n2] = &[1, 2].map(|k| lab.node(k));
+    n2.end_daemon("TERM");
+    let text = String::from_utf8(n1.read(CONF)).unwrap();
+    n1.put(
+        "/tmp/new.conf",
+        text.replace("config_version: 1\n", "config_version: 2\n"),
+    );
+    n1.ctl(&["config", "apply", "--this-node-only", "/tmp/new.conf"])
+        .ok();
+    n2.sh(&format!(
+        "rm -r /var/lib/clusmgr && mv {CONF} /tmp/late.conf"
+    ))
+    .ok();
+    n2.start_daemon(&[]);
+    n2.wait("unconfigured", |s| s["mode_reason"] == "unconfigured");
+    let seq = n2.latest();
+    n2.sh(&format!("mv /tmp/late.conf {CONF}")).ok();
+    let start = wait_after(n2, seq, "service.starting", |_| true);
+    let told = after(n2, seq, "peer.differs");
+    let of_it = [("node", json!("n1")), ("theirs", json!(2))];
+    let told = told.iter().find(|e| has(e, &of_it));
+    let told = told.unwrap_or_else(|| panic!("{:#?}", n2.events()));
+    assert!(told["seq"].as_u64() < start["seq"].as_u64(), "{told}");
+}
+
+#[test]
 fn a_node_with_nobody_to_ask_starts_without_a_word_about_others() {
     // No other node.
     let lab = Lab::up("first-alone", "1", &[]);

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::persist;
 use crate::sys::{clock, file, ready};
+use crate::types::ConfigVersion;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,8 +115,13 @@ impl CorosyncSys {
 }
 
 impl Changes for CorosyncSys {
-    fn change_prepare(&self, request: &Request, runs: Runs) -> Result<Prepared> {
-        let prepared = self.prepare(request, runs)?;
+    fn change_prepare(
+        &self,
+        request: &Request,
+        runs: Runs,
+        others: Option<ConfigVersion>,
+    ) -> Result<Prepared> {
+        let prepared = self.prepare(request, runs, others)?;
         self.check_nodes(
             request,
             &parse::parse(&prepared.new.bytes).unwrap_or_default(),
@@ -300,6 +306,24 @@ impl Changes for CorosyncSys {
 
     fn change_over(&self) {
         self.forget_pending();
+    }
+
+    fn change_is_out(&self, change: &Prepared) -> bool {
+        let Some(back) = change.back.as_ref().filter(|_| !change.writes_key) else {
+            return false;
+        };
+        let of = |text: &Text| parse::parse(&text.bytes).ok().map(|c| expected(&c));
+        let (Some(new), Some(old)) = (of(&change.new), of(back)) else {
+            return false;
+        };
+        // What cannot be told may be what differs.
+        let told = new.values().chain(old.values()).all(Option::is_some);
+        let Some(cmap) = told.then(|| self.cmap().ok()).flatten() else {
+            return false;
+        };
+        unsettled(&cmap).is_none()
+            && differs(&new, &old, &cmap).is_none()
+            && differs(&old, &new, &cmap).is_some()
     }
 
     fn change_unfinished(&self) -> Option<Unfinished> {

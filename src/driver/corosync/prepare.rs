@@ -39,6 +39,7 @@ impl CorosyncSys {
         request: &Request,
         live: Option<&Text>,
         runs: Option<ConfigVersion>,
+        others: Option<ConfigVersion>,
     ) -> Result<Config> {
         let conf = &self.params.paths.conf;
         let held = || {
@@ -79,7 +80,8 @@ impl CorosyncSys {
                 let mut config = parsed(&text.bytes, "the earlier configuration")?;
                 let now = self.corosync_config_mtx.lock().version.max(runs);
                 let now = now.unwrap_or_default();
-                config.set_config_version(ConfigVersion(now.0.saturating_add(1)));
+                let next = ConfigVersion(now.0.saturating_add(1));
+                config.set_config_version(next.max(others.unwrap_or_default()));
                 Ok(config)
             }
         }
@@ -145,7 +147,12 @@ impl CorosyncSys {
         Err(e.hint("mend that; or 'clusmgrctl stop', the same again, 'clusmgrctl start'"))
     }
 
-    pub(super) fn prepare(&self, request: &Request, state: Runs) -> Result<Prepared> {
+    pub(super) fn prepare(
+        &self,
+        request: &Request,
+        state: Runs,
+        others: Option<ConfigVersion>,
+    ) -> Result<Prepared> {
         let what = &request.what;
         let runs = state != Runs::No;
         let running = match runs {
@@ -153,10 +160,12 @@ impl CorosyncSys {
             false => None,
         };
         let version = running.as_ref().and_then(Running::version);
+        let ring = running.as_ref().and_then(Running::version_of_others);
+        let others = ring.max(others);
         // Read once: what is looked at is what will be replaced.
         let text = self.live_text()?;
         let live = self.present(what, text.as_ref())?;
-        let config = self.wanted(request, text.as_ref(), version)?;
+        let config = self.wanted(request, text.as_ref(), version, others)?;
         let live_sha = text.as_ref().map(|t| t.sha256.clone());
         let held = self.corosync_config_mtx.lock().u.clone();
         let old = match (what, &held) {
@@ -189,7 +198,7 @@ impl CorosyncSys {
         let said = match !same || version > Some(new.version) {
             true => {
                 let old = old.as_ref().map(|o| o.version);
-                self.check_versions(what, new.version, old, version)?
+                self.check_versions(what, new.version, old, version, others)?
             }
             false => None,
         };

@@ -152,6 +152,20 @@ impl CorosyncSys {
         }
     }
 
+    /// What the others are asked about, if clusmgr holds nothing yet. A file that is no good is the start's to
+    /// tell, and one that a killed change left is no file to take over.
+    pub(super) fn take_over_early(&self) {
+        let guard = self.corosync_config_mtx.lock();
+        let settling = guard.pending.is_some() || guard.unfinished.is_some();
+        drop(guard);
+        if settling {
+            return;
+        }
+        if let Err(e) = self.take_over_running() {
+            log::debug!("{e}");
+        }
+    }
+
     /// Step 1: the canonical text, over a file that is ours or not there. A live file that cannot be
     /// rewritten is good enough as it is.
     pub(super) fn write_ours(&self, live: &Live, there: bool) -> Result<()> {

@@ -21,6 +21,15 @@ impl Running {
         version.parse().ok().map(ConfigVersion)
     }
 
+    /// The newest version that another node of the ring has read.
+    pub(super) fn version_of_others(&self) -> Option<ConfigVersion> {
+        let of = |id: &u64| {
+            let version = self.get(&format!("runtime.members.{id}.config_version"))?;
+            version.parse().ok().map(ConfigVersion)
+        };
+        self.others().iter().filter_map(of).max()
+    }
+
     /// The nodes that are in a ring with this one, by nodeid.
     fn others(&self) -> Vec<u64> {
         let place = self.get("nodelist.local_node_pos").unwrap_or_default();

@@ -437,6 +437,10 @@ impl Service for CorosyncService {
         changed
     }
 
+    fn look_first(&mut self) {
+        self.sys.take_over_early();
+    }
+
     fn next_look(&self) -> Option<Mono> {
         let limit = self.sys.params.hang_timeout?;
         let look = self.process.as_ref()?.next_look(self.looked, limit);

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::types::ConfigVersion;
 
 impl CorosyncSys {
-    /// An applied version is above all that was. One that is taken in is not below what runs or is
+    /// An applied version is above all that was, and not below what another node has: corosync ends when
+    /// it joins such a one. One that is taken in is not below what runs or is
     /// held, since corosync would not join peers that have that; the same one again does join them, and
     /// is only warned of.
     pub(super) fn check_versions(
@@ -16,11 +17,12 @@ impl CorosyncSys {
         new: ConfigVersion,
         old: Option<ConfigVersion>,
         runs: Option<ConfigVersion>,
+        others: Option<ConfigVersion>,
     ) -> Result<Option<String>> {
         let held = self.corosync_config_mtx.lock().version;
         let floor = [old, held, runs].into_iter().flatten().max();
         let floor = floor.unwrap_or_default();
-        let next = ConfigVersion(floor.0.saturating_add(1));
+        let next = ConfigVersion(floor.0.saturating_add(1)).max(others.unwrap_or_default());
         let write = format!("write 'config_version: {next}' in its totem section");
         let refused = |which: &str, cause: String| {
             let cause = format!("its config_version {new} {cause}");
@@ -30,6 +32,11 @@ impl CorosyncSys {
         match what {
             What::Apply(_) if old.or(held).or(runs).is_some() && new <= floor => {
                 refused("the new configuration", format!("is not above {floor}"))
+            }
+            What::Apply(_) if others.is_some_and(|others| new < others) => {
+                let others = others.unwrap_or_default();
+                let cause = format!("is below {others}, which another node has");
+                refused("the new configuration", cause)
             }
             What::Adopt if runs.is_some_and(|runs| new < runs) => {
                 let runs = runs.unwrap_or_default();

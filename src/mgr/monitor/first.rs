@@ -23,16 +23,31 @@ impl Running {
     /// look at the others where there are any.
     pub(super) fn boot(&mut self, found: Option<Mono>) {
         let now = clock::now();
-        let ask = found.is_none() && !self.state.held();
-        let peers = self.it.manager.can_ask().filter(|_| ask);
-        if let Some(peers) = peers {
-            self.first = Some(First {
-                round: peers.ask_round(),
-                until: now.plus(LONGEST),
-            });
-            return;
+        if found.is_some() || self.state.held() || !self.ask_first(now) {
+            self.take(Input::Boot { found }, now);
         }
-        self.take(Input::Boot { found }, now);
+    }
+
+    /// The configuration, the key or the binary is another one; on a node that had no configuration, it is
+    /// the first start.
+    pub(super) fn changed(&mut self, now: Mono) {
+        let begins = self.state.phase == Phase::Stopped && !self.state.held() && !self.state.ending;
+        if !begins || !self.ask_first(now) {
+            self.take(Input::Changed, now);
+        }
+    }
+
+    /// Asks the others, where there are any.
+    fn ask_first(&mut self, now: Mono) -> bool {
+        let Some(peers) = self.it.manager.can_ask() else {
+            return false;
+        };
+        self.it.service.look_first();
+        self.first = Some(First {
+            round: peers.ask_round(),
+            until: now.plus(LONGEST),
+        });
+        true
     }
 
     /// Starts for the first time once the others have been asked, or do not answer in time; unless
