@@ -78,6 +78,18 @@ mod tests {
         Mono(s * 1_000_000_000)
     }
 
+    /// What has waited so often, and cost nothing.
+    fn work(waits: u64) -> impl FnOnce() -> Option<Work> {
+        let (user, system) = (0, 0);
+        move || {
+            Some(Work {
+                waits,
+                user,
+                system,
+            })
+        }
+    }
+
     fn looked(waits: u64, user: u64, system: u64) -> bool {
         let mut works = Works::default();
         let work = |waits, user, system| {
@@ -113,15 +125,6 @@ mod tests {
     #[test]
     fn what_it_did_not_do_in_a_pause_counts_for_nothing() {
         let mut works = Works::default();
-        let work = |waits| {
-            move || {
-                Some(Work {
-                    waits,
-                    user: 0,
-                    system: 0,
-                })
-            }
-        };
         works.look(Some(1), at(0), work(0));
         assert_eq!(works.look(Some(1), at(1), work(50)), Some(true));
         // It worked for a second before it.
@@ -133,15 +136,6 @@ mod tests {
     #[test]
     fn the_last_window_counts_and_another_call_begins_anew() {
         let mut works = Works::default();
-        let work = |waits| {
-            move || {
-                Some(Work {
-                    waits,
-                    user: 0,
-                    system: 0,
-                })
-            }
-        };
         assert_eq!(works.look(Some(1), at(0), work(0)), None, "not over yet");
         assert_eq!(works.look(Some(1), at(1), work(50)), Some(true));
         assert_eq!(works.look(Some(1), at(2), work(50)), Some(true), "the last");
