@@ -321,8 +321,8 @@ impl Running {
     /// all of them: a retry that fails at once is no change.
     fn take(&mut self, input: Input, now: Mono) {
         let before = (!matches!(input, Input::Boot { .. })).then(|| self.state.mode());
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
+        let mut inputs = VecDeque::from([(input, now)]);
+        while let Some((input, now)) = inputs.pop_front() {
             let service = self.state.service();
             let phase = self.state.phase;
             let actions = self.state.step(input, now);
@@ -334,7 +334,8 @@ impl Running {
                 self.since = WallMs::now();
             }
             for action in actions {
-                inputs.extend(self.act(action));
+                let follows = self.act(action);
+                inputs.extend(follows.map(|input| (input, clock::now())));
             }
             self.tell_retry(phase, now);
         }
@@ -352,7 +353,7 @@ impl Running {
                 let text = format!("stopping corosync {}", self.pid_text());
                 self.note(Kind::ServiceStopping, Severity::Notice, text);
                 self.signal(How::Term);
-                None
+                Some(Input::Told)
             }
             Action::Kill => {
                 let text = format!("killing corosync {}", self.pid_text());

@@ -14,6 +14,7 @@
 //! StartFailed -         by cause   -          -               -          -
 //! Adopted     Running   Running    -          -               Running    Running
 //! Ready       -         Running    -          -               -          -
+//! Told        -         -          -          its time begins -          -
 //! Exited      -         policy     policy     as intended     -          -
 //! Hung        -         KILL       KILL       KILL            -          -
 //! NeedRestart -         -          TERM,start -               -          -
@@ -126,8 +127,8 @@ impl State {
 
     /// Takes one input; gives what is to be done.
     pub fn step(&mut self, input: Input, now: Mono) -> Vec<Action> {
-        use Input::{Exited, Hung, Leave, Shutdown, Tick};
-        if self.ending && !matches!(input, Exited { .. } | Hung | Leave | Shutdown | Tick) {
+        use Input::{Exited, Hung, Leave, Shutdown, Tick, Told};
+        if self.ending && !matches!(input, Exited { .. } | Hung | Leave | Shutdown | Tick | Told) {
             return Vec::new();
         }
         match input {
@@ -155,6 +156,13 @@ impl State {
                 Phase::Starting { since } => self.run(since),
                 _ => Vec::new(),
             },
+            Input::Told => {
+                let due = now.plus(self.policy.stop_timeout);
+                if let Phase::Stopping { kill_at, .. } = &mut self.phase {
+                    *kill_at = due;
+                }
+                Vec::new()
+            }
             Input::Exited { permanent } => self.exited(permanent, now),
             Input::Hung => self.hung(now),
             Input::NeedRestart => match self.phase {

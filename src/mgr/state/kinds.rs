@@ -102,6 +102,8 @@ pub enum Input {
     Hung,
     /// The others are quorate without this node, which they hear.
     Isolated,
+    /// SIGTERM is sent. What came before it, such as keeping the hold on disk, may have taken a while.
+    Told,
     /// A change needs a restart (C: `corosync_reboot_needed`).
     NeedRestart,
     /// The configuration, the key or the binary has changed.
@@ -117,7 +119,7 @@ pub enum Action {
     SaveHold(Option<Hold>),
     /// C: `start_service`; answered by `StartFailed`, `Adopted`, or silence if it runs.
     Start,
-    /// C: `stop_service`: SIGTERM.
+    /// C: `stop_service`: SIGTERM; answered by `Told`.
     Term,
     /// SIGKILL.
     Kill,
