@@ -4,7 +4,7 @@
 //! and stays as it is. No error quotes content: a state may hold secrets.
 
 use crate::error::{Error, Result};
-use crate::sys::file;
+use crate::sys::file::{self, Latest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
@@ -39,11 +39,24 @@ struct File<'a, T> {
 /// If the file cannot be read, is not a JSON object of this kind (with line and column) or is of
 /// another version (which it names, with the one that is known).
 pub fn load<T: DeserializeOwned>(path: &Path, version: &str) -> Result<Option<T>> {
+    let found = file::read_bounded(path, SIZE_MAX)?;
+    found.map(|bytes| read(path, version, &bytes)).transpose()
+}
+
+/// As [`load`], of a file whose last whole line counts ([`Latest`]).
+///
+/// # Errors
+/// As [`load`].
+pub fn load_latest<T: DeserializeOwned>(path: &Path, version: &str) -> Result<Option<T>> {
+    let found = file::read_bounded(path, SIZE_MAX)?;
+    found
+        .map(|bytes| read(path, version, file::last_line(&bytes)))
+        .transpose()
+}
+
+fn read<T: DeserializeOwned>(path: &Path, version: &str, bytes: &[u8]) -> Result<T> {
     let fail = |cause: String| Error::new("read state", path.display(), cause);
-    let Some(bytes) = file::read_bounded(path, SIZE_MAX)? else {
-        return Ok(None);
-    };
-    let Found { version: found } = serde_json::from_slice(&bytes).map_err(|e| {
+    let Found { version: found } = serde_json::from_slice(bytes).map_err(|e| {
         if e.is_data() {
             fail("it is JSON, but names no version".to_owned()).hint(DAMAGED)
         } else {
@@ -57,10 +70,7 @@ pub fn load<T: DeserializeOwned>(path: &Path, version: &str) -> Result<Option<T>
         ))
         .hint("use the clusmgr that wrote it, or move it away to begin anew"));
     }
-    match serde_json::from_slice(&bytes) {
-        Ok(state) => Ok(Some(state)),
-        Err(e) => Err(fail(place(&e)).hint(DAMAGED)),
-    }
+    serde_json::from_slice(bytes).map_err(|e| fail(place(&e)).hint(DAMAGED))
 }
 
 /// Replaces the file, atomically and with mode 0600; writes nothing if it is the same already.
@@ -69,8 +79,7 @@ pub fn load<T: DeserializeOwned>(path: &Path, version: &str) -> Result<Option<T>
 /// If the state is no JSON object, or cannot be written.
 pub fn save<T: Serialize>(path: &Path, version: &str, state: &T) -> Result<Written> {
     let file = File { version, state };
-    let mut bytes = serde_json::to_vec_pretty(&file)
-        .map_err(|_| Error::new("write state", path.display(), "it cannot be put as JSON"))?;
+    let mut bytes = serde_json::to_vec_pretty(&file).map_err(|_| no_json(path))?;
     bytes.push(b'\n');
     file::write_atomic(path, &bytes, 0o600)
 }
@@ -80,9 +89,36 @@ pub fn save<T: Serialize>(path: &Path, version: &str, state: &T) -> Result<Writt
 /// # Errors
 /// As [`save`].
 pub fn save_for_this_boot<T: Serialize>(path: &Path, version: &str, state: &T) -> Result<Written> {
-    let bytes = serde_json::to_vec(&File { version, state })
-        .map_err(|_| Error::new("write state", path.display(), "it cannot be put as JSON"))?;
-    file::write_for_this_boot(path, &bytes, 0o600)
+    let line = line(path, version, state)?;
+    file::write_for_this_boot(path, line.as_bytes(), 0o600)
+}
+
+/// As [`save_for_this_boot`], for what is written before each event: it costs one write(2). The file is
+/// read by [`load_latest`].
+///
+/// # Errors
+/// As [`save`].
+pub fn save_latest<T: Serialize>(file: &mut Latest, version: &str, state: &T) -> Result<()> {
+    file.put(&line(file.path(), version, state)?)
+}
+
+/// Removes what is older from such a file, where there is much of it.
+///
+/// # Errors
+/// As [`save`].
+pub fn tidy_latest<T: Serialize>(file: &mut Latest, version: &str, state: &T) -> Result<()> {
+    match file.is_long() {
+        true => file.renew(&line(file.path(), version, state)?),
+        false => Ok(()),
+    }
+}
+
+fn line<T: Serialize>(path: &Path, version: &str, state: &T) -> Result<String> {
+    serde_json::to_string(&File { version, state }).map_err(|_| no_json(path))
+}
+
+fn no_json(path: &Path) -> Error {
+    Error::new("write state", path.display(), "it cannot be put as JSON")
 }
 
 /// Where the reader stopped, and not what it saw there, which the crate's own words would quote.

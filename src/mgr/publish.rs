@@ -62,7 +62,6 @@ impl<T: Fn(&Note)> Out<T> {
 
     fn publish(&mut self, data: &dyn DriverData, note: Note) {
         let seq = self.journal.next_seq();
-        log_note(seq, &note);
         let event = Event { seq, note };
         if let Ok(line) = serde_json::to_string(&event) {
             // The journal counts its failures and says them once; who follows gets the event all
@@ -70,6 +69,9 @@ impl<T: Fn(&Note)> Out<T> {
             let _ = self.journal.append(seq, &line);
             self.hub.publish(seq, line.into());
         }
+        // Who follows hears of it first: the log has a thread of its own, which would be woken before
+        // theirs.
+        log_note(seq, &event.note);
         if let Some(ticket) = event.note.ticket {
             data.told(ticket, seq);
         }

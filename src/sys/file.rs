@@ -4,6 +4,10 @@
 //! the real file behind it is read and replaced. The directories are trusted: only their owner
 //! and root may be able to write there. No error holds any content.
 
+mod latest;
+
+pub use latest::{Latest, last_line};
+
 use crate::error::{Error, Result};
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::event::{Event, Note};
 use crate::journal::Page;
 use crate::persist;
+use crate::sys::file::Latest;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -43,19 +44,32 @@ pub(super) struct Record {
 impl Record {
     /// Reads it; one that is not there, or damaged, is an empty one: it is a convenience.
     pub(super) fn load(run_dir: &Path) -> Record {
-        let found = persist::load(&run_dir.join(NAME), VERSION);
+        let found = persist::load_latest(&run_dir.join(NAME), VERSION);
         found.map(Option::unwrap_or_default).unwrap_or_else(|e| {
             log::warn!("{e}; it is not used");
             Record::default()
         })
     }
 
+    /// The file that it is written to.
+    pub(super) fn file(run_dir: &Path) -> Latest {
+        Latest::new(run_dir.join(NAME))
+    }
+
     /// Writes it.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn save(&self, run_dir: &Path) -> Result<()> {
-        persist::save_for_this_boot(&run_dir.join(NAME), VERSION, self).map(drop)
+    pub(super) fn save(&self, file: &mut Latest) -> Result<()> {
+        persist::save_latest(file, VERSION, self)
+    }
+
+    /// Makes the file short again, once nobody waits for it: an event goes out before this.
+    pub(super) fn tidy(&mut self, file: &mut Latest) {
+        if let Err(e) = persist::tidy_latest(file, VERSION, self) {
+            log::debug!("{e}");
+            self.unsaved = true;
+        }
     }
 
     /// Gives the notes back, to be handed on: they and what is known with them are on disk by then.
@@ -292,10 +306,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run_dir = dir.path().join("run");
         let mut record = Record::default();
+        let mut file = Record::file(&run_dir);
         let mut keep = |notes| {
             let mut known = record.known.clone();
             known.pid = Some(Pid(5));
-            record.write_down(known, notes, (0, 0), |r| r.save(&run_dir).is_ok());
+            record.write_down(known, notes, (0, 0), |r| r.save(&mut file).is_ok());
         };
         keep(vec![event(1)]);
         keep(Vec::new());
@@ -317,7 +332,14 @@ mod tests {
             after: 7,
             ..Record::default()
         };
-        record.save(dir.path()).unwrap();
+        let mut file = Record::file(dir.path());
+        record.save(&mut file).unwrap();
+        assert_eq!(Record::load(dir.path()), record);
+        // Killed in the middle of the next one.
+        let path = dir.path().join(NAME);
+        let mut torn = std::fs::read(&path).unwrap();
+        torn.extend_from_within(..20);
+        std::fs::write(&path, torn).unwrap();
         assert_eq!(Record::load(dir.path()), record);
         std::fs::write(dir.path().join(NAME), "{").unwrap();
         assert_eq!(Record::load(dir.path()), Record::default());

@@ -18,6 +18,7 @@ use crate::journal::Reader;
 use crate::sys::clock;
 use crate::sys::corosync::quorum::Notice;
 use crate::sys::corosync::{CsError, CsResult, Libraries};
+use crate::sys::file::Latest;
 use crate::sys::ready;
 use crate::types::Mono;
 use std::os::fd::AsFd;
@@ -56,6 +57,7 @@ pub(in crate::driver::corosync) struct Watching {
     pub(super) later: Vec<Notice>,
     /// What the next clusmgr is to know, as it is on disk.
     pub(super) record: Record,
+    pub(super) record_file: Latest,
     /// A hash of the running configuration, as it was read last, and as of the last reload.
     pub(super) read: Option<String>,
     pub(super) running: Option<String>,
@@ -88,6 +90,7 @@ impl Watching {
     /// Nothing is known yet.
     pub(in crate::driver::corosync) fn new(sys: Arc<CorosyncSys>) -> Watching {
         let zero = Mono::default();
+        let record_file = Record::file(&sys.params.run_dir);
         Watching {
             sys,
             client: None,
@@ -97,6 +100,7 @@ impl Watching {
             away: false,
             later: Vec::new(),
             record: Record::default(),
+            record_file,
             read: None,
             running: None,
             members: Members::default(),

@@ -51,9 +51,8 @@ impl Watching {
             let pid = self.target.map(|t| t.pid);
             Known::of(pid, &self.members, self.links.told(), process)
         };
-        let run_dir = &self.sys.params.run_dir;
         let save = |record: &Record| {
-            let saved = record.save(run_dir);
+            let saved = record.save(&mut self.record_file);
             saved.inspect_err(|e| log::debug!("{e}")).is_ok()
         };
         let notes = self.record.write_down(known, notes, told, save);
@@ -63,6 +62,7 @@ impl Watching {
             // What the monitor has to say of the process, as that it was adopted, comes first.
             notes.into_iter().for_each(|note| self.sys.note(note));
         }
+        self.record.tidy(&mut self.record_file);
     }
 
     /// What of it makes the node degraded.
