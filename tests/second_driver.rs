@@ -852,7 +852,7 @@ fn peers_that_do_not_answer_delay_the_first_start_by_less_than_a_second_and_no_o
 }
 
 #[test]
-fn orders_of_another_node_are_told_once_a_minute_and_only_those_that_are_taken() {
+fn orders_of_another_node_are_told_ten_times_a_minute_and_only_those_that_are_taken() {
     let (bed, _) = with_peer("told", Duration::ZERO, |s| s.eager = true);
     bed.wait("runs", |s| s.service.state == ServiceState::Running);
     let address = "10.0.0.8".parse().unwrap();
@@ -872,7 +872,7 @@ fn orders_of_another_node_are_told_once_a_minute_and_only_those_that_are_taken()
     ask(Command::Restart, Duration::from_secs(20)).unwrap();
     let (kinds, asked) = bed.end();
     let told = kinds.iter().filter(|k| *k == "peer.asked").count();
-    assert_eq!(told, 2, "a start and a restart: {kinds:?}");
+    assert_eq!(told, 11, "ten starts and a restart: {kinds:?}");
     assert_eq!(
         asked.iter().filter(|a| **a == "start").count(),
         2,

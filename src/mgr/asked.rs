@@ -1,5 +1,5 @@
-//! Which orders of other nodes are told: each kind of one address once a minute, and the rest counted. Who
-//! has the key can ask as often as he likes.
+//! Which orders of other nodes are told: of each kind and address the first ten in a minute, and the rest
+//! counted. Who has the key can ask as often as he likes.
 
 use super::{ClusMgr, Command, Manager};
 use crate::error::Result;
@@ -10,35 +10,51 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-const ONCE_IN: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
+/// More in a minute than anybody does by hand.
+const TOLD: u32 = 10;
 /// Most that are kept apart; what is beyond counts together.
 const MOST: usize = 64;
 
 /// What was told when, and how often it was not told since.
 #[derive(Debug, Default)]
-pub(super) struct Asked(HashMap<(IpAddr, &'static str), (Mono, u32)>);
+pub(super) struct Asked(HashMap<(IpAddr, &'static str), Minute>);
+
+#[derive(Debug)]
+struct Minute {
+    since: Mono,
+    told: u32,
+    untold: u32,
+}
 
 impl Asked {
     /// One more; how many were not told before it, if it is to be told.
     pub(super) fn take(&mut self, from: IpAddr, what: &'static str, now: Mono) -> Option<u32> {
+        let over = |m: &Minute| now.since(m.since) >= MINUTE;
         let mut key = (from, what);
         if self.0.len() >= MOST && !self.0.contains_key(&key) {
-            self.0.retain(|_, (at, _)| now.since(*at) < ONCE_IN);
+            self.0.retain(|_, m| !over(m));
             if self.0.len() >= MOST {
                 key.0 = Ipv6Addr::UNSPECIFIED.into();
             }
         }
-        match self.0.get_mut(&key) {
-            Some((at, untold)) if now.since(*at) < ONCE_IN => {
-                *untold = untold.saturating_add(1);
-                None
-            }
-            known => {
-                let untold = known.map_or(0, |(_, untold)| *untold);
-                self.0.insert(key, (now, 0));
-                Some(untold)
-            }
+        let begun = || Minute {
+            since: now,
+            told: 0,
+            untold: 0,
+        };
+        let minute = self.0.entry(key).or_insert_with(begun);
+        let mut untold = 0;
+        if over(minute) {
+            untold = minute.untold;
+            *minute = begun();
         }
+        if minute.told >= TOLD {
+            minute.untold = minute.untold.saturating_add(1);
+            return None;
+        }
+        minute.told += 1;
+        Some(untold)
     }
 }
 
@@ -98,23 +114,29 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_an_address_is_told_once_a_minute_and_the_rest_counted() {
+    fn each_kind_of_an_address_is_told_ten_times_a_minute_and_the_rest_counted() {
         let mut asked = Asked::default();
-        assert_eq!(asked.take(ip(1), "start", at(0)), Some(0));
-        assert_eq!(asked.take(ip(2), "start", at(0)), Some(0));
-        assert_eq!(asked.take(ip(1), "stop", at(0)), Some(0));
+        for _ in 0..TOLD {
+            assert_eq!(asked.take(ip(1), "start", at(0)), Some(0));
+        }
         for _ in 0..1000 {
             assert_eq!(asked.take(ip(1), "start", at(59)), None);
         }
+        assert_eq!(asked.take(ip(2), "start", at(59)), Some(0));
+        assert_eq!(asked.take(ip(1), "stop", at(59)), Some(0));
         assert_eq!(asked.take(ip(1), "start", at(60)), Some(1000));
-        assert_eq!(asked.take(ip(1), "start", at(61)), None);
+        for _ in 1..TOLD {
+            assert_eq!(asked.take(ip(1), "start", at(119)), Some(0));
+        }
+        assert_eq!(asked.take(ip(1), "start", at(119)), None);
+        assert_eq!(asked.take(ip(1), "start", at(120)), Some(1));
     }
 
     #[test]
     fn whoever_asks_there_are_only_so_many_and_they_end() {
         let mut asked = Asked::default();
         let told = (0..10_000).filter(|n| asked.take(ip(*n), "stop", at(1)).is_some());
-        assert!(told.count() <= MOST + 1);
+        assert!(told.count() <= MOST + TOLD as usize);
         assert!(asked.0.len() <= MOST + 1);
         assert!(asked.take(ip(20_000), "stop", at(62)).is_some());
         assert!(asked.0.len() <= 2);
