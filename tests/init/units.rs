@@ -122,6 +122,98 @@ fn a_stop_outlasts_pacemakers_and_nocluster_keeps_both_units_down() {
 }
 
 #[test]
+fn clusmgrs_unit_comes_after_the_network_and_takes_from_corosync_nothing_that_it_needs() {
+    let unit = unit("clusmgr.service");
+    for directive in ["After", "Wants"] {
+        let value = values(&unit, directive).join(" ");
+        let mut words = value.split(' ');
+        assert!(words.any(|w| w == "network-online.target"), "{value}");
+    }
+    let denied = |directive| {
+        let value = values(&unit, directive).pop().unwrap();
+        value.strip_prefix('~').unwrap().to_owned()
+    };
+    let calls = denied("SystemCallFilter");
+    for group in ["@module", "@swap", "@obsolete", "@raw-io"] {
+        assert!(calls.contains(group), "{calls}");
+    }
+    let caps = denied("CapabilityBoundingSet");
+    assert!(caps.contains("CAP_SYS_MODULE") && caps.contains("CAP_SYS_RAWIO"));
+    // Realtime scheduling, locked memory, socket buffers, kill, and cores of corosync.
+    for needed in [
+        "CAP_SYS_NICE",
+        "CAP_IPC_LOCK",
+        "CAP_SYS_RESOURCE",
+        "CAP_NET_ADMIN",
+        "CAP_KILL",
+        "CAP_SYS_PTRACE",
+    ] {
+        assert!(!caps.contains(needed), "{caps}");
+    }
+    let families = values(&unit, "RestrictAddressFamilies").pop().unwrap();
+    for family in ["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"] {
+        assert!(families.split(' ').any(|f| f == family), "{families}");
+    }
+    for limit in ["LimitMEMLOCK", "LimitCORE", "TasksMax"] {
+        assert_eq!(values(&unit, limit), ["infinity"], "{limit}");
+    }
+}
+
+/// The script of a directive of the unit's `sh -c`, as systemd hands it on.
+fn script(unit: &str, directive: &str) -> String {
+    let whole = unit.replace("\\\n", " ");
+    let line = values(&whole, directive).pop().unwrap();
+    let (_, script) = line.split_once('\'').unwrap();
+    script.strip_suffix('\'').unwrap().replace("$$", "$")
+}
+
+/// systemd is a stand-in here, for the lab's nodes have none: a `systemctl` that does with
+/// corosync.service what that unit says.
+#[test]
+fn a_stop_of_clusmgrs_unit_ends_corosync_too_and_a_restart_leaves_it_running() {
+    const MARK: &str = "/run/clusmgr/stopped-corosync";
+    let lab = Lab::up("exec-stop", "1", &[]);
+    let node = lab.node(1);
+    node.wait_state("running");
+    let systemctl = "#!/bin/sh\necho \"$*\" >>/tmp/asked\ncase $1 in\n\
+        list-jobs) cat /tmp/jobs ;;\n\
+        stop) clusmgrctl stop --runtime >/dev/null ;;\n\
+        esac\n";
+    node.sh("mkdir /tmp/bin").ok();
+    node.put("/tmp/bin/systemctl", systemctl);
+    node.sh("chmod 755 /tmp/bin/systemctl").ok();
+    let unit = unit("clusmgr.service");
+    let run = |directive: &str, job: &str| {
+        node.put("/tmp/asked", "");
+        node.put("/tmp/jobs", format!("42 clusmgr.service {job} running\n"));
+        node.put("/tmp/script", script(&unit, directive));
+        let pid = node.daemon_pid();
+        node.sh(&format!(
+            "MAINPID={pid} PATH=/tmp/bin:$PATH sh -c \"$(cat /tmp/script)\""
+        ))
+        .ok();
+        String::from_utf8(node.read("/tmp/asked")).unwrap()
+    };
+    let (daemon, corosync) = (node.daemon_pid(), node.pid());
+    let asked = run("ExecStop", "restart");
+    assert_eq!(asked, "list-jobs --no-legend clusmgr.service\n");
+    assert_eq!((node.daemon_pid(), node.pid()), (daemon, corosync));
+    assert!(!node.file(MARK).exists());
+
+    let asked = run("ExecStop", "stop");
+    assert!(asked.ends_with("stop corosync.service\n"), "{asked}");
+    assert!(!node.lives(daemon), "it returned before clusmgr had ended");
+    assert!(node.corosyncs().is_empty());
+    // What a stop took along comes back, once.
+    assert!(node.file(MARK).exists());
+    node.start_daemon(&[]);
+    let asked = run("ExecStartPost", "start");
+    assert_eq!(asked, "--no-block start corosync.service\n");
+    assert_eq!(run("ExecStartPost", "start"), "");
+    node.end_daemon("TERM");
+}
+
+#[test]
 fn the_stand_in_reaches_a_socket_that_was_moved() {
     let lab = Lab::up("moved", "1 --no-clusmgr", &[]);
     let node = lab.node(1);
