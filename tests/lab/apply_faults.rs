@@ -83,7 +83,18 @@ pub fn let_go(node: &Node<'_>, tracer: i64) {
 }
 
 pub fn apply(node: &Node<'_>) -> Ran {
-    node.ctl(&["--timeout", "60", "config", "apply", "/tmp/new.conf"])
+    begun(
+        node,
+        &["--timeout", "60", "config", "apply", "/tmp/new.conf"],
+    )
+}
+
+/// A change that is not refused because the one before it has left the disk and is not over yet.
+fn begun(node: &Node<'_>, words: &[&str]) -> Ran {
+    until("the change before it is over", LONG, || {
+        let ran = node.ctl(words);
+        (!ran.err.contains("another change is under way")).then_some(ran)
+    })
 }
 
 /// The system calls of an apply at which the state on disk changes, and how many there are of each:
@@ -254,11 +265,7 @@ fn a_revert_that_is_killed_gives_the_hand_edit_back_or_is_done() {
             &n1,
             &format!("-e trace={call} -e inject={call}:signal=KILL:when={k}"),
         );
-        // The one before has left the disk, and may have something to tell yet.
-        let ran = until("it is begun", LONG, || {
-            let ran = n1.ctl(&["config", "revert"]);
-            (!ran.err.contains("another change is under way")).then_some(ran)
-        });
+        let ran = begun(&n1, &["config", "revert"]);
         assert_ne!(ran.code, 0, "{ran:?}");
         n1.wait_gone(daemon);
         let_go(&n1, tracer);
