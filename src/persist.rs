@@ -102,15 +102,12 @@ pub fn save_latest<T: Serialize>(file: &mut Latest, version: &str, state: &T) ->
     file.put(&line(file.path(), version, state)?)
 }
 
-/// Removes what is older from such a file, where there is much of it.
+/// As [`save_latest`], and removes what is older.
 ///
 /// # Errors
 /// As [`save`].
-pub fn tidy_latest<T: Serialize>(file: &mut Latest, version: &str, state: &T) -> Result<()> {
-    match file.is_long() {
-        true => file.renew(&line(file.path(), version, state)?),
-        false => Ok(()),
-    }
+pub fn renew_latest<T: Serialize>(file: &mut Latest, version: &str, state: &T) -> Result<()> {
+    file.renew(&line(file.path(), version, state)?)
 }
 
 fn line<T: Serialize>(path: &Path, version: &str, state: &T) -> Result<String> {

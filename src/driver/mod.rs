@@ -218,9 +218,9 @@ pub trait DriverData: change::Changes + Send + Sync {
     fn cluster(&self) -> (Option<ClusterStatus>, Vec<LinkStatus>) {
         (None, Vec::new())
     }
-    /// The event of this ticket ([`Note::ticket`]), and all before it, are out: in the journal, if that
-    /// takes any. It has this number.
-    fn told(&self, _ticket: u64, _seq: u64) {}
+    /// All events up to this number are out: in the journal, if that takes any. The newest of them has this
+    /// ticket ([`Note::ticket`]), if any.
+    fn told(&self, _ticket: Option<u64>, _seq: u64) {}
     /// For the remote service and the client of the other nodes.
     fn remote(&self) -> Arc<RemoteView> {
         Arc::default()

@@ -19,6 +19,7 @@ pub fn start(
     hub: Arc<Hub>,
     told: impl Fn(&Note) + Send + 'static,
 ) -> Result<JoinHandle<()>> {
+    data.told(None, journal.last_seq());
     let thread = Builder::new()
         .name("cm-events".into())
         .stack_size(256 << 10);
@@ -72,9 +73,7 @@ impl<T: Fn(&Note)> Out<T> {
         // Who follows hears of it first: the log has a thread of its own, which would be woken before
         // theirs.
         log_note(seq, &event.note);
-        if let Some(ticket) = event.note.ticket {
-            data.told(ticket, seq);
-        }
+        data.told(event.note.ticket, seq);
         (self.told)(&event.note);
     }
 }

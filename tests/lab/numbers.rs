@@ -31,6 +31,8 @@ fn event_numbers_have_no_gap_and_no_repeat_across_kill_9_of_clusmgr_in_the_middl
         pause(Duration::from_millis(round * 37));
         n1.end_daemon("KILL");
         n1.start_daemon(&flags);
+        // It may have been killed with the hold on disk, and before it heard of the start.
+        n1.ctl(&["start"]).ok();
         n1.wait("it serves", |s| s["service"]["state"] == "running");
     }
     n1.ctl(&["start"]).ok();

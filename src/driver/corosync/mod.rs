@@ -306,7 +306,7 @@ impl DriverData for CorosyncSys {
         (guard.cluster.clone(), guard.links.clone())
     }
 
-    fn told(&self, ticket: u64, seq: u64) {
+    fn told(&self, ticket: Option<u64>, seq: u64) {
         self.watch.told(ticket, seq);
     }
 

@@ -45,7 +45,8 @@ impl Latest {
     pub fn put(&mut self, line: &str) -> Result<()> {
         let text = self.whole(line)?;
         // None again until this has gone well.
-        let file = self.file.take().filter(in_place);
+        let is_in_place = self.is_in_place();
+        let file = self.file.take().filter(|_| is_in_place);
         let Some(mut file) = file else {
             return self.replace(&text);
         };
@@ -56,6 +57,15 @@ impl Latest {
         self.len += bytes(&text);
         self.file = Some(file);
         Ok(())
+    }
+
+    /// Whether the file that was written last is still there under its name.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        let id = |m: std::fs::Metadata| (m.dev(), m.ino());
+        let written = self.file.as_ref().and_then(|f| f.metadata().ok()).map(id);
+        let there = std::fs::symlink_metadata(&self.path).ok().map(id);
+        written.is_some() && written == there
     }
 
     /// Whether so much is there that it is better begun anew.
@@ -95,11 +105,6 @@ impl Latest {
     }
 }
 
-/// Whether it has not been removed, or replaced, meanwhile.
-fn in_place(file: &File) -> bool {
-    file.metadata().is_ok_and(|m| m.nlink() > 0)
-}
-
 fn bytes(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX)
 }
@@ -137,9 +142,11 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         assert_eq!(read(), b"a\nbb\n\nccc\n");
-        for cut in 1..4 {
+        for cut in 0..4 {
             assert_eq!(last_line(&read()[..9 - cut]), b"", "{cut}");
         }
+        assert_eq!(last_line(&read()[..4]), b"a");
+        assert_eq!(last_line(&read()[..5]), b"bb");
         assert_eq!(last_line(b""), b"");
         assert!(latest.put("two\nlines").is_err());
         assert_eq!(last_line(&read()), b"ccc");
@@ -156,8 +163,13 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"b\n");
         fs::write(d.path().join("y"), "z").unwrap();
         fs::rename(d.path().join("y"), &path).unwrap();
+        assert!(!latest.is_in_place());
         latest.put("c").unwrap();
+        assert!(latest.is_in_place());
         assert_eq!(fs::read(&path).unwrap(), b"c\n");
+        fs::rename(&path, d.path().join("y")).unwrap();
+        latest.put("d").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"d\n");
     }
 
     #[test]
@@ -189,12 +201,11 @@ mod tests {
         assert!(latest.renew("a").is_err());
         fs::create_dir(&dir).unwrap();
         latest.put("b").unwrap();
-        // Half a line, as a full disk leaves it.
-        latest.file = Some(File::open("/dev/null").unwrap());
-        assert!(latest.put("c").is_err(), "not open for writing");
+        // Half a line, as a full disk leaves it: all that counts is that there is no telling.
         let mut torn = OpenOptions::new().append(true).open(dir.join("x")).unwrap();
         torn.write_all(b"half").unwrap();
         assert_eq!(last_line(&fs::read(dir.join("x")).unwrap()), b"b");
+        latest.file = None;
         latest.put("d").unwrap();
         assert_eq!(fs::read(dir.join("x")).unwrap(), b"d\n");
     }

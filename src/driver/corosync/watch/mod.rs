@@ -60,7 +60,8 @@ pub(super) struct Watch {
     pub(super) beat: Arc<Beat>,
     /// The corosync of now has served this thread once.
     answered: AtomicBool,
-    /// The newest ticket whose event is out, and the number of that event. Taken for a line, and alone.
+    /// The newest ticket whose event is out, and the number of the newest event. Taken for a line, and
+    /// alone.
     told: Mutex<(u64, u64)>,
     ends: AtomicBool,
 }
@@ -112,9 +113,10 @@ impl Watch {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// The event of this ticket is out, under this number.
-    pub(super) fn told(&self, ticket: u64, seq: u64) {
-        *self.told.lock() = (ticket, seq);
+    /// An event is out, under this number; with a ticket if it is one of this thread's.
+    pub(super) fn told(&self, ticket: Option<u64>, seq: u64) {
+        let mut told = self.told.lock();
+        *told = (ticket.unwrap_or(told.0), seq);
     }
 
     /// The thread is to end.

@@ -66,15 +66,22 @@ impl Record {
 
     /// Makes the file short again, once nobody waits for it: an event goes out before this.
     pub(super) fn tidy(&mut self, file: &mut Latest) {
-        if let Err(e) = persist::tidy_latest(file, VERSION, self) {
-            log::debug!("{e}");
-            self.unsaved = true;
+        if file.is_long() {
+            let done = persist::renew_latest(file, VERSION, self);
+            self.unsaved |= done.inspect_err(|e| log::debug!("{e}")).is_err();
+        }
+    }
+
+    /// Leaves one line, which an earlier clusmgr reads too.
+    pub(super) fn close(&self, file: &mut Latest) {
+        if let Err(e) = persist::renew_latest(file, VERSION, self) {
+            log::warn!("{e}");
         }
     }
 
     /// Gives the notes back, to be handed on: they and what is known with them are on disk by then.
-    /// `told` is the newest ticket whose event is out, and the number of that event; `save` says whether
-    /// it could.
+    /// `told` is the newest ticket whose event is out, and the number of the newest event of all; `save`
+    /// says whether it could.
     pub(super) fn write_down(
         &mut self,
         known: Known,
@@ -92,6 +99,16 @@ impl Record {
         notes
     }
 
+    /// Whether it could not be saved the last time.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    /// Where somebody has removed the file, the next [`Record::write_down`] makes it again.
+    pub(super) fn look_after(&mut self, file: &Latest) {
+        self.unsaved |= !file.is_in_place();
+    }
+
     /// Each note gets a ticket.
     fn add(&mut self, notes: &mut [Note]) {
         for note in notes {
@@ -104,7 +121,7 @@ impl Record {
         }
     }
 
-    /// The event of this ticket is out, under this number; all before it are too, or were lost.
+    /// The event of this ticket is out, and all up to this number; all before it are too, or were lost.
     fn told(&mut self, (ticket, seq): (u64, u64)) {
         let is_out = |n: &Note| n.ticket.is_some_and(|t| t <= ticket);
         while self.owed.front().is_some_and(is_out) {
@@ -117,14 +134,19 @@ impl Record {
     /// `page` is all that came after [`Record::after`].
     pub(super) fn settle(&mut self, page: &Page) -> Vec<Note> {
         let mut owed = std::mem::take(&mut self.owed);
-        // So much came later that it does not reach back any more: then they were told.
+        // So much came later that it does not reach back any more: then they were told. `after` follows
+        // the events of all, so that those of others alone do not lead to this.
         if page.first_available.is_some_and(|f| f > self.after + 1) {
             owed.clear();
         }
         for line in &page.lines {
-            let event: Option<Event> = serde_json::from_str(line).ok();
-            if event.is_some_and(|e| owed.front() == Some(&e.note)) {
-                owed.pop_front();
+            let Ok(event) = serde_json::from_str::<Event>(line) else {
+                continue;
+            };
+            // They are told in order: what is owed before one that is out was told, though the journal
+            // may not have been able to take it.
+            if let Some(at) = owed.iter().position(|n| *n == event.note) {
+                owed.drain(..=at);
             }
         }
         self.after = self.after.max(page.last);
@@ -145,6 +167,8 @@ mod tests {
     struct World {
         disk: String,
         journal: Vec<String>,
+        /// How many of its lines are gone.
+        gone: usize,
         mind: Record,
         /// Batches that are still to happen.
         to_come: Vec<usize>,
@@ -155,6 +179,8 @@ mod tests {
         fresh: Option<(u64, u64)>,
         told: (u64, u64),
         lives: usize,
+        /// How often events of others may fill the journal.
+        floods: usize,
     }
 
     /// The events that happen are the numbers from 1 on, and what is known is the newest one.
@@ -172,17 +198,42 @@ mod tests {
         record.known.pid.map_or(0, |p| p.0)
     }
 
-    fn page(journal: &[String], after: u64) -> Page {
-        let from = usize::try_from(after).unwrap().min(journal.len());
-        Page {
-            lines: journal[from..].to_vec(),
-            last: journal.len() as u64,
-            first_available: (!journal.is_empty()).then_some(1),
-            ..Page::default()
-        }
-    }
-
     impl World {
+        fn page(&self, after: u64) -> Page {
+            let from = usize::try_from(after).unwrap().max(self.gone);
+            let is_empty = self.journal.len() == self.gone;
+            Page {
+                lines: self.journal.iter().skip(from).cloned().collect(),
+                last: self.journal.len() as u64,
+                first_available: (!is_empty).then_some(self.gone as u64 + 1),
+                ..Page::default()
+            }
+        }
+
+        /// Events of others, of which only the last is still there.
+        fn flood(&mut self) {
+            let note = Note::new(Kind::PeerAgrees, Severity::Notice, "of others");
+            for _ in 0..3 {
+                let seq = self.journal.len() as u64 + 1;
+                let event = Event {
+                    seq,
+                    note: note.clone(),
+                };
+                self.journal.push(serde_json::to_string(&event).unwrap());
+                self.told.1 = seq;
+            }
+            self.gone = self.journal.len() - 1;
+        }
+
+        /// What was told of ours.
+        fn ours(&self) -> Vec<Note> {
+            let told = self.journal.iter().map(|line| {
+                let event: Event = serde_json::from_str(line).unwrap();
+                event.note
+            });
+            told.filter(|n| n.kind == Kind::LinkDown).collect()
+        }
+
         fn write_down(&mut self, notes: Vec<Note>, newest: i32) {
             let mut known = self.mind.known.clone();
             known.pid = Some(Pid(newest));
@@ -212,7 +263,14 @@ mod tests {
             }
             if self.fresh.is_some() {
                 all.push(step(&|w| w.told = w.fresh.take().unwrap()));
-            } else if !self.queue.is_empty() {
+            } else if self.queue.is_empty() {
+                if self.floods > 0 && self.at_hand.is_empty() {
+                    all.push(step(&|w| {
+                        w.floods -= 1;
+                        w.flood();
+                    }));
+                }
+            } else {
                 all.push(step(&|w| {
                     let note = w.queue.pop_front().unwrap();
                     let seq = w.journal.len() as u64 + 1;
@@ -227,7 +285,7 @@ mod tests {
         /// Killed now, and back.
         fn back(&self) -> World {
             let mut record: Record = serde_json::from_str(&self.disk).unwrap();
-            let owed = record.settle(&page(&self.journal, record.after));
+            let owed = record.settle(&self.page(record.after));
             let newest = known(&record);
             let mut w = World {
                 mind: record,
@@ -235,7 +293,7 @@ mod tests {
                 at_hand: Vec::new(),
                 queue: VecDeque::new(),
                 fresh: None,
-                told: (0, 0),
+                told: (0, self.journal.len() as u64),
                 lives: self.lives - 1,
                 ..self.clone()
             };
@@ -250,6 +308,7 @@ mod tests {
         let mut open = vec![World {
             disk: serde_json::to_string(&record).unwrap(),
             journal: Vec::new(),
+            gone: 0,
             mind: record,
             to_come: vec![2, 1, 3],
             at_hand: Vec::new(),
@@ -257,6 +316,7 @@ mod tests {
             fresh: None,
             told: (0, 0),
             lives: 3,
+            floods: 2,
         }];
         let mut seen = HashSet::new();
         while let Some(w) = open.pop() {
@@ -265,12 +325,8 @@ mod tests {
             }
             // What a kill leaves: all that is known is in the journal or owed, in order.
             let mut record: Record = serde_json::from_str(&w.disk).unwrap();
-            let owed = record.settle(&page(&w.journal, record.after));
-            let told = w.journal.iter().map(|line| {
-                let event: Event = serde_json::from_str(line).unwrap();
-                event.note
-            });
-            let all: Vec<Note> = told.chain(owed).collect();
+            let owed = record.settle(&w.page(record.after));
+            let all: Vec<Note> = w.ours().into_iter().chain(owed).collect();
             let wanted: Vec<Note> = (1..=known(&record)).map(event).collect();
             assert_eq!(all, wanted, "{w:#?}");
             open.extend(w.next());
@@ -302,6 +358,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_full_disk_kept_out_of_the_journal_is_not_told_after_what_came_later() {
+        let mut record = Record {
+            owed: [event(1), event(2), event(4)].into(),
+            ..Record::default()
+        };
+        let second = Event {
+            seq: 1,
+            note: event(2),
+        };
+        let page = Page {
+            lines: vec![serde_json::to_string(&second).unwrap()],
+            last: 1,
+            first_available: Some(1),
+            ..Page::default()
+        };
+        assert_eq!(record.settle(&page), [event(4)]);
+    }
+
+    #[test]
     fn what_could_not_be_written_is_written_later() {
         let dir = tempfile::tempdir().unwrap();
         let run_dir = dir.path().join("run");
@@ -310,17 +385,26 @@ mod tests {
         let mut keep = |notes| {
             let mut known = record.known.clone();
             known.pid = Some(Pid(5));
+            record.look_after(&file);
             record.write_down(known, notes, (0, 0), |r| r.save(&mut file).is_ok());
         };
         keep(vec![event(1)]);
         keep(Vec::new());
         std::fs::create_dir(&run_dir).unwrap();
         keep(Vec::new());
+        let path = run_dir.join(NAME);
+        let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
         let back = Record::load(&run_dir);
-        assert_eq!((known(&back), back.owed.len()), (5, 1));
+        assert_eq!((known(&back), back.owed.len(), lines()), (5, 1, 1));
+        keep(Vec::new());
+        assert_eq!(lines(), 1, "it is written once");
+        // And again where somebody has removed it.
         std::fs::remove_dir_all(&run_dir).unwrap();
         keep(Vec::new());
-        assert!(!run_dir.exists(), "it is written once");
+        std::fs::create_dir(&run_dir).unwrap();
+        keep(Vec::new());
+        let again = Record::load(&run_dir);
+        assert_eq!((known(&again), again.owed.len()), (5, 1));
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl Watching {
             self.turn(now);
             self.sleep();
         }
+        self.record.close(&mut self.record_file);
         // What it has just said is the next clusmgr's to tell.
         self.sys.watch.beat.call(|| drop(self.client.take()));
     }

@@ -4,6 +4,7 @@ use super::known::{Known, OfProcess};
 use super::links::Id;
 use super::owed::Record;
 use super::round::Watching;
+use crate::error::Error;
 use crate::event::Note;
 use crate::types::Mono;
 use std::time::Duration;
@@ -51,9 +52,15 @@ impl Watching {
             let pid = self.target.map(|t| t.pid);
             Known::of(pid, &self.members, self.links.told(), process)
         };
+        let said = self.record.is_unsaved();
+        self.record.look_after(&self.record_file);
         let save = |record: &Record| {
             let saved = record.save(&mut self.record_file);
-            saved.inspect_err(|e| log::debug!("{e}")).is_ok()
+            let failed = |e: &Error| match said {
+                true => log::debug!("{e}"),
+                false => log::warn!("{e}; after a kill of clusmgr events may be told twice"),
+            };
+            saved.inspect_err(failed).is_ok()
         };
         let notes = self.record.write_down(known, notes, told, save);
         if self.looked {
