@@ -83,14 +83,14 @@ pub fn let_go(node: &Node<'_>, tracer: i64) {
 }
 
 pub fn apply(node: &Node<'_>) -> Ran {
-    begun(
+    unhindered(
         node,
         &["--timeout", "60", "config", "apply", "/tmp/new.conf"],
     )
 }
 
 /// A change that is not refused because the one before it has left the disk and is not over yet.
-fn begun(node: &Node<'_>, words: &[&str]) -> Ran {
+pub fn unhindered(node: &Node<'_>, words: &[&str]) -> Ran {
     until("the change before it is over", LONG, || {
         let ran = node.ctl(words);
         (!ran.err.contains("another change is under way")).then_some(ran)
@@ -265,7 +265,7 @@ fn a_revert_that_is_killed_gives_the_hand_edit_back_or_is_done() {
             &n1,
             &format!("-e trace={call} -e inject={call}:signal=KILL:when={k}"),
         );
-        let ran = begun(&n1, &["config", "revert"]);
+        let ran = unhindered(&n1, &["config", "revert"]);
         assert_ne!(ran.code, 0, "{ran:?}");
         n1.wait_gone(daemon);
         let_go(&n1, tracer);

@@ -1,7 +1,7 @@
 //! The key under a change of the configuration: another one comes into effect by an adopt, or where
 //! the text names another file; never along with a change of something else.
 
-use crate::apply_faults::{let_go, next, strace};
+use crate::apply_faults::{let_go, next, strace, unhindered};
 use crate::common::{LONG, Lab, Node, degraded, until};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ const APPLY: [&str; 3] = ["apply", "/tmp/new.conf", "--this-node-only"];
 
 fn config(node: &Node<'_>, words: &[&str]) -> Value {
     let all = [&["--timeout", "90", "config"], words, &["--json"]].concat();
-    serde_json::from_str(&node.ctl(&all).ok()).unwrap()
+    serde_json::from_str(&unhindered(node, &all).ok()).unwrap()
 }
 
 #[track_caller]

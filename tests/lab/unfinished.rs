@@ -1,7 +1,7 @@
 //! What the next start makes of an apply that clusmgr was killed in, in the harder cases: the first
 //! one of a node, one over a file that is no good, and with nothing that could be taken back.
 
-use crate::apply_faults::{apply, let_go, next, steps, strace};
+use crate::apply_faults::{apply, let_go, next, steps, strace, unhindered};
 use crate::common::{LONG, Lab, Node, until};
 use serde_json::json;
 
@@ -142,7 +142,7 @@ fn killed_in_an_apply_over_a_file_that_is_no_good_corosync_runs_on() {
             if live == bad {
                 // It was not touched, and neither was corosync.
                 assert_eq!(s["service"]["pid"], pid, "{what}");
-                n1.ctl(&["--timeout", "60", "config", "revert"]).ok();
+                unhindered(&n1, &["--timeout", "60", "config", "revert"]).ok();
                 ended[0] += 1;
             } else {
                 assert!(live == ours || live == new, "{what}");
@@ -301,7 +301,7 @@ fn a_change_that_was_killed_is_not_settled_over_somebody_elses_file() {
         assert_eq!(s["mode"], "cluster", "{case}");
         assert!(there() == left, "{case}");
         assert_eq!(s["config"]["drift"], what != "gone", "{case}");
-        n1.ctl(&["--timeout", "60", "config", "revert"]).ok();
+        unhindered(&n1, &["--timeout", "60", "config", "revert"]).ok();
         let s = n1.wait("no drift", |s| s["config"]["drift"] == false);
         assert_eq!(s["degraded"], json!([]), "{case}");
     }
@@ -324,7 +324,7 @@ fn what_is_adopted_after_a_change_that_could_not_be_taken_back_is_not_settled_ag
     n1.sh("umount -n /etc/corosync").ok();
     n1.edit_conf(|t| t.replace("\ttoken: ", "\tjoin: 70\n\ttoken: "));
     let pid = n1.pid();
-    n1.ctl(&["--timeout", "60", "config", "adopt"]).ok();
+    unhindered(&n1, &["--timeout", "60", "config", "adopt"]).ok();
     assert!(!n1.file(CHANGE).exists());
     let live = n1.read(CONF);
     n1.end_daemon("QUIT");
