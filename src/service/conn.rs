@@ -15,6 +15,7 @@ use crate::wire::{Answer, MAX_LINE, PROTO, ReplyLine, Request, RequestLine};
 use serde::Serialize;
 use serde_json::json;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Weak};
@@ -32,6 +33,13 @@ pub(super) struct Slot {
     pub(super) stream: Arc<UnixStream>,
     /// Ends the connection's wait: it has to end, or there is an event for it.
     pub(super) waker: Waker,
+}
+
+impl Slot {
+    /// For one that does not read: the write that its thread waits in fails.
+    pub(super) fn shut(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
 }
 
 impl Listen for Slot {
@@ -236,7 +244,7 @@ impl Conn {
                 }
             } {
                 let text = std::str::from_utf8(&line).map_err(|_| Over)?;
-                self.send(format!("{}\n", text.replace('\n', " ")).as_bytes())?;
+                self.send_patiently(format!("{}\n", text.replace('\n', " ")).as_bytes())?;
             }
             if let Some(end) = self.shared.end(self.id) {
                 return Err(self.ended(end));
@@ -324,7 +332,24 @@ impl Conn {
     /// Writes all of it, or ends the connection: with the write deadline over the client is not
     /// reading, and must not cost anything for longer.
     pub(super) fn send(&self, bytes: &[u8]) -> Result<(), Over> {
-        send_by(&self.slot.stream, bytes, self.limits().write)
+        let deadline = Instant::now() + self.limits().write;
+        match send_some(&self.slot.stream, bytes, Some(deadline))? {
+            [] => Ok(()),
+            _ => Err(Over),
+        }
+    }
+
+    /// As [`Conn::send`], to one that follows: with the deadline over it keeps its place until another
+    /// client wants it. What comes meanwhile it gets from the journal, or is told that it lagged.
+    fn send_patiently(&self, bytes: &[u8]) -> Result<(), Over> {
+        let deadline = Instant::now() + self.limits().write;
+        let late = send_some(&self.slot.stream, bytes, Some(deadline))?;
+        if !late.is_empty() {
+            self.shared.stuck(self.id, true);
+            send_some(&self.slot.stream, late, None)?;
+            self.shared.stuck(self.id, false);
+        }
+        Ok(())
     }
 }
 
@@ -357,7 +382,7 @@ impl Stream for Subscriber<'_> {
         let mut text = String::with_capacity(line.len() + 1);
         text.push_str(line);
         text.push('\n');
-        self.conn.send(text.as_bytes())
+        self.conn.send_patiently(text.as_bytes())
     }
 
     fn rest(&mut self) -> Result<(), Over> {
@@ -376,22 +401,28 @@ impl Stream for Subscriber<'_> {
     }
 }
 
-fn send_by(mut stream: &UnixStream, mut bytes: &[u8], time: Duration) -> Result<(), Over> {
-    let deadline = Instant::now() + time;
+/// Writes what the client takes before the deadline, if there is one; gives what is left.
+fn send_some<'b>(
+    mut stream: &UnixStream,
+    mut bytes: &'b [u8],
+    deadline: Option<Instant>,
+) -> Result<&'b [u8], Over> {
     while !bytes.is_empty() {
         match stream.write(bytes) {
             Ok(n) => bytes = &bytes[n..],
             Err(e) if would_block(&e) => {
-                let [got] =
-                    wait([(stream.as_fd(), Want::Write)], Some(deadline)).map_err(|_| Over)?;
-                if !got.ready || Instant::now() >= deadline {
+                let [got] = wait([(stream.as_fd(), Want::Write)], deadline).map_err(|_| Over)?;
+                if !got.ready && got.ended {
                     return Err(Over);
+                }
+                if deadline.is_some_and(|d| Instant::now() >= d) {
+                    return Ok(bytes);
                 }
             }
             Err(_) => return Err(Over),
         }
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// Not now, but maybe later.

@@ -3,7 +3,7 @@
 use super::Manager;
 use super::conn::{Conn, Slot, reply_line};
 use super::dispatch::{Caller, refuse};
-use super::table::{Admission, End, Table};
+use super::table::{Admission, End, Subscription, Table};
 use super::threads::{STACK, Threads};
 use crate::error::{Error, Kind, Result};
 use crate::sys::ready::{Want, wait};
@@ -13,7 +13,6 @@ use crate::wire::PROTO;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::io::{self, Write};
-use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -73,8 +72,20 @@ impl Shared {
         self.table.lock().done(id);
     }
 
+    /// Whether there is room for one more that follows.
     pub(super) fn subscribe(&self, id: u64) -> bool {
-        self.table.lock().subscribe(id)
+        let granted = self.table.lock().subscribe(id);
+        match granted {
+            Subscription::Full => return false,
+            Subscription::Cut(other) => other.shut(),
+            Subscription::Free => {}
+        }
+        true
+    }
+
+    /// A subscriber does not read, or does so again.
+    pub(super) fn stuck(&self, id: u64, stuck: bool) {
+        self.table.lock().stuck(id, stuck);
     }
 
     /// It did not become one after all.
@@ -177,11 +188,14 @@ impl LocalService {
         let Ok(threads) = self.thread.join() else {
             return 1;
         };
-        let slots = {
+        let (slots, stuck) = {
             let mut table = self.shared.table.lock();
             table.stop();
-            table.handles()
+            (table.handles(), table.stuck_ones())
         };
+        for slot in &stuck {
+            slot.shut();
+        }
         for slot in &slots {
             slot.waker.wake();
         }
@@ -189,7 +203,7 @@ impl LocalService {
         if self.shared.wait_empty(Instant::now() + grace) > 0 {
             let slots = self.shared.table.lock().handles();
             for slot in &slots {
-                let _ = slot.stream.shutdown(Shutdown::Both);
+                slot.shut();
             }
             let left = self.shared.wait_empty(Instant::now() + grace);
             if left > 0 {
@@ -311,6 +325,10 @@ impl Door {
             Admission::Free(id) => id,
             Admission::Instead(id, other) => {
                 other.waker.wake();
+                id
+            }
+            Admission::Cut(id, other) => {
+                other.shut();
                 id
             }
             Admission::Full => {

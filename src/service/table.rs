@@ -18,6 +18,8 @@ enum Doing {
     Idle(u64),
     Request,
     Subscription,
+    /// A subscription whose client has not read since a turn of the clock.
+    Stuck(u64),
 }
 
 #[derive(Debug)]
@@ -47,7 +49,20 @@ pub(super) enum Admission<T> {
     Free(u64),
     /// It has a place, and this other one loses its own and is to be woken.
     Instead(u64, T),
+    /// As before, but that one does not read: its socket is to be shut.
+    Cut(u64, T),
     /// All places are taken by clients that are being served.
+    Full,
+}
+
+/// What becomes of a client that wants to follow.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Subscription<T> {
+    /// It may.
+    Free,
+    /// It may, and this other one, which does not read, is to be shut.
+    Cut(T),
+    /// So many follow already, and read.
     Full,
 }
 
@@ -67,18 +82,20 @@ impl<T: Clone> Table<T> {
         self.clock
     }
 
-    /// Finds a place for a client, at the cost of the longest idle one if need be; root's
-    /// connections are closed last.
+    /// Finds a place for a client, if need be at the cost of a subscriber that does not read, or else of
+    /// the longest idle one; root's connections are closed last.
     pub(super) fn admit(&mut self, root: bool, handle: T) -> Admission<T> {
         let taken = self.places.values().filter(|p| p.end.is_none()).count();
         let mut evicted = None;
+        let mut stuck = false;
         if taken >= self.max {
             let victim = self
                 .places
                 .values_mut()
                 .filter(|p| p.end.is_none())
                 .filter_map(|p| match p.doing {
-                    Doing::Idle(since) => Some(((p.root, since), p)),
+                    Doing::Stuck(since) => Some(((false, p.root, since), p)),
+                    Doing::Idle(since) => Some(((true, p.root, since), p)),
                     Doing::Request | Doing::Subscription => None,
                 })
                 .min_by_key(|(order, _)| *order);
@@ -86,6 +103,7 @@ impl<T: Clone> Table<T> {
                 return Admission::Full;
             };
             place.end = Some(End::Evicted);
+            stuck = matches!(place.doing, Doing::Stuck(_));
             evicted = Some(place.handle.clone());
         }
         let id = self.tick();
@@ -97,6 +115,7 @@ impl<T: Clone> Table<T> {
         };
         self.places.insert(id, place);
         match evicted {
+            Some(other) if stuck => Admission::Cut(id, other),
             Some(other) => Admission::Instead(id, other),
             None => Admission::Free(id),
         }
@@ -122,20 +141,54 @@ impl<T: Clone> Table<T> {
         }
     }
 
-    /// The connection becomes a stream of events; false if there are too many.
-    pub(super) fn subscribe(&mut self, id: u64) -> bool {
-        let n = self
-            .places
-            .values()
-            .filter(|p| p.doing == Doing::Subscription)
-            .count();
-        if n >= self.max_subscribers {
-            return false;
+    /// The connection becomes a stream of events, if need be at the cost of one whose client does not
+    /// read.
+    pub(super) fn subscribe(&mut self, id: u64) -> Subscription<T> {
+        let follow = self.places.values_mut().filter(|p| p.end.is_none());
+        let mut all = 0;
+        let mut longest: Option<(u64, &mut Place<T>)> = None;
+        for place in follow {
+            match place.doing {
+                Doing::Subscription => all += 1,
+                Doing::Stuck(since) => {
+                    all += 1;
+                    if longest.as_ref().is_none_or(|(other, _)| since < *other) {
+                        longest = Some((since, place));
+                    }
+                }
+                Doing::Idle(_) | Doing::Request => {}
+            }
+        }
+        let mut granted = Subscription::Free;
+        if all >= self.max_subscribers {
+            let Some((_, victim)) = longest else {
+                return Subscription::Full;
+            };
+            victim.end = Some(End::Evicted);
+            granted = Subscription::Cut(victim.handle.clone());
         }
         if let Some(place) = self.places.get_mut(&id) {
             place.doing = Doing::Subscription;
         }
-        true
+        granted
+    }
+
+    /// A subscriber does not read, or (not `stuck`) does so again.
+    pub(super) fn stuck(&mut self, id: u64, stuck: bool) {
+        let now = self.tick();
+        if let Some(place) = self.places.get_mut(&id) {
+            place.doing = match stuck {
+                true => Doing::Stuck(now),
+                false => Doing::Subscription,
+            };
+        }
+    }
+
+    /// Those that nothing can be said to.
+    pub(super) fn stuck_ones(&self) -> Vec<T> {
+        let stuck = |p: &&Place<T>| matches!(p.doing, Doing::Stuck(_));
+        let places = self.places.values().filter(stuck);
+        places.map(|p| p.handle.clone()).collect()
     }
 
     /// Whether a connection has to end.
@@ -194,13 +247,38 @@ mod tests {
         admit(&mut t, 9, 'a');
         admit(&mut t, 9, 'b');
         assert_eq!(t.begin(1), Ok(()));
-        assert!(t.subscribe(2));
-        assert!(!t.subscribe(1), "one subscriber at most");
+        assert_eq!(t.subscribe(2), Subscription::Free);
+        assert_eq!(t.subscribe(1), Subscription::Full, "one subscriber at most");
         assert_eq!(admit(&mut t, 0, 'c'), Admission::Full);
         t.leave(2);
         assert_eq!(admit(&mut t, 0, 'c'), Admission::Free(3));
         t.stop();
         assert_eq!(t.end(1), Some(End::Stopping));
         assert_eq!(t.len(), 2);
+    }
+
+    #[test]
+    fn a_subscriber_that_does_not_read_keeps_its_place_until_another_wants_it() {
+        let mut t = Table::new(3, 2);
+        for name in ['a', 'b', 'c'] {
+            admit(&mut t, 0, name);
+        }
+        for id in [1, 2] {
+            assert_eq!(t.subscribe(id), Subscription::Free);
+        }
+        t.stuck(2, true);
+        t.stuck(1, true);
+        assert_eq!(t.stuck_ones(), ['a', 'b']);
+        t.stuck(2, false);
+        assert_eq!((t.end(1), t.end(2)), (None, None));
+        t.stuck(2, true);
+        // The one that does not read for the longest, and before one that is idle.
+        assert_eq!(t.subscribe(3), Subscription::Cut('a'));
+        assert_eq!(t.end(1), Some(End::Evicted));
+        t.leave(1);
+        assert_eq!(admit(&mut t, 9, 'd'), Admission::Free(8));
+        assert_eq!(admit(&mut t, 9, 'e'), Admission::Cut(9, 'b'));
+        assert_eq!(t.subscribe(8), Subscription::Free, "of two one is cut");
+        assert_eq!(t.subscribe(9), Subscription::Full);
     }
 }
