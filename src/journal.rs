@@ -103,24 +103,37 @@ impl Journal {
         Ok((journal, report))
     }
 
-    /// The next number, above all that were ever given. It is on record before it is returned, so
-    /// that a kill right after this leaves no doubt about it. If the disk does not take that, the
-    /// number is given all the same, and the failure counted.
+    /// The next number, above all that were ever given. It is used once [`Journal::append`] has been
+    /// called with it: a kill before that leaves it for another event, and so no gap. If the disk
+    /// does not take the reservation of a block of them, the failure is counted.
     pub fn next_seq(&mut self) -> u64 {
         let (seq, kept) = self.seq.next();
-        if let Err(e) = kept {
-            self.trouble("record a number in", &self.dir.join(SEQ), &e);
-        }
+        self.recorded(kept);
         seq
     }
 
     /// Writes one event: a JSON object in one line (without the newline) that has this number as
-    /// its `seq`. Not synced.
+    /// its `seq`. Not synced. Whether it can or not, the number is on record then, if the disk takes
+    /// that.
     ///
     /// # Errors
     /// If the line is too long or holds a newline, or is not on disk as a whole; then nothing of
     /// it is. The trouble is logged once, until lines are written again.
     pub fn append(&mut self, seq: u64, line: &str) -> io::Result<()> {
+        let written = self.append_line(seq, line);
+        // After the line: a kill between the two leaves the line to tell the number.
+        let kept = self.seq.record();
+        self.recorded(kept);
+        written
+    }
+
+    fn recorded(&mut self, kept: io::Result<()>) {
+        if let Err(e) = kept {
+            self.trouble("record a number in", &self.dir.join(SEQ), &e);
+        }
+    }
+
+    fn append_line(&mut self, seq: u64, line: &str) -> io::Result<()> {
         if line.len() >= LINE_MAX || line.contains('\n') {
             return Err(io::ErrorKind::InvalidInput.into());
         }

@@ -6,8 +6,10 @@
 //! clusmgr-seq s01 last 00000000000000001234 bound 00000000000000002000 open BOOT-ID
 //! ```
 //!
-//! `last` is the last number given, written before it is given, without a sync: enough to survive
-//! any death of the process, because the kernel has it. `bound` is synced before any number up to
+//! `last` is the last number that was used, written without a sync when its line is in the journal, or
+//! could not be written, and before anybody hears of it: enough to survive any death of the process,
+//! because the kernel has it. After a kill between the two the journal is ahead by one, and counts:
+//! there is neither a gap nor a repeat. `bound` is synced before any number up to
 //! it is given, so after a death of the machine (another boot id, and not `shut`) numbers go on
 //! above it. The next block is reserved while half of one is left, so that a disk which refuses
 //! for a while does no harm. Only a disk that refuses even this overwriting for more than half a
@@ -165,16 +167,21 @@ impl SeqFile {
         Ok(seq)
     }
 
-    /// The next number, and whether it is on record.
+    /// The next number, and whether it is reserved. It is used once it is on record.
     pub(super) fn next(&mut self) -> (u64, io::Result<()>) {
         self.state.last += 1;
         let last = self.state.last;
         let kept = if self.state.bound.saturating_sub(last) < BLOCK / 2 {
             self.reserve()
         } else {
-            self.put(&self.state)
+            Ok(())
         };
         (last, kept)
+    }
+
+    /// Puts the last number on record.
+    pub(super) fn record(&self) -> io::Result<()> {
+        self.put(&self.state)
     }
 
     /// Reserves the next block; if the disk refuses, tries again with the next number.
@@ -183,7 +190,12 @@ impl SeqFile {
             bound: self.state.last.saturating_add(BLOCK),
             ..self.state.clone()
         };
-        let kept = self.put(&wanted).and_then(|()| self.file.sync_data());
+        // The number itself is not used yet.
+        let unused = State {
+            last: self.state.last - 1,
+            ..wanted.clone()
+        };
+        let kept = self.put(&unused).and_then(|()| self.file.sync_data());
         if kept.is_ok() {
             self.state = wanted;
         } else if self.state.last > self.state.bound {
