@@ -131,7 +131,7 @@ pub fn read_bounded(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
             path.display(),
             format_args!("it is larger than {max} bytes"),
         )
-        .hint("name another file, or make it smaller")
+        .hint("no file of this kind is so large: put the right one there, or name another")
     };
     if meta.len() > max {
         return Err(too_large());

@@ -111,6 +111,10 @@ fn reloads_versions_differences_and_pauses_are_told_where_they_are() {
     let ms = pause["fields"]["ms"].as_f64().unwrap();
     assert!((2400.0..60_000.0).contains(&ms), "{pause}");
     n1.wait("degraded", |s| degraded(s).contains(&"sched-pause"));
+    let follows = wait_after(&n1, seq, "degraded", |e| {
+        e["fields"]["reason"] == "sched-pause"
+    });
+    assert!(follows["seq"].as_u64() > pause["seq"].as_u64(), "{follows}");
     assert_eq!(first_verdict(&n1), (1, Value::from("sched-pause")));
     assert_eq!(n1.pid(), pids[0]);
     assert_eq!(n1.ctl(&["status"]).code, 151);

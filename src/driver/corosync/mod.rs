@@ -246,10 +246,17 @@ impl CorosyncSys {
 
     /// A reason to call the node degraded; told when it appears, not when only its detail changes.
     fn set_degraded(&self, reason: &'static str, detail: &str) {
+        if let Some(note) = self.degrade(reason, detail) {
+            self.note(note);
+        }
+    }
+
+    /// As [`CorosyncSys::set_degraded`]; what there is to tell is the caller's to tell.
+    fn degrade(&self, reason: &'static str, detail: &str) -> Option<Note> {
         let mut guard = self.corosync_event_mtx.lock();
         if let Some(item) = guard.degraded.get_mut(reason) {
             detail.clone_into(&mut item.detail);
-            return;
+            return None;
         }
         let item = DegradedItem {
             reason: reason.to_owned(),
@@ -258,12 +265,9 @@ impl CorosyncSys {
         };
         guard.degraded.insert(reason, item);
         drop(guard);
-        let note = Note::new(
-            Kind::Degraded,
-            Severity::Warning,
-            format!("{reason}: {detail}"),
-        );
-        self.note(note.with("reason", reason));
+        let text = format!("{reason}: {detail}");
+        let note = Note::new(Kind::Degraded, Severity::Warning, text);
+        Some(note.with("reason", reason))
     }
 
     fn is_degraded(&self, reason: &'static str) -> bool {
@@ -271,20 +275,17 @@ impl CorosyncSys {
     }
 
     fn clear_degraded(&self, reason: &'static str) {
-        let cleared = self
-            .corosync_event_mtx
-            .lock()
-            .degraded
-            .remove(reason)
-            .is_some();
-        if cleared {
-            let note = Note::new(
-                Kind::DegradedEnded,
-                Severity::Notice,
-                format!("{reason} is over"),
-            );
-            self.note(note.with("reason", reason));
+        if let Some(note) = self.restore(reason) {
+            self.note(note);
         }
+    }
+
+    /// As [`CorosyncSys::clear_degraded`]; what there is to tell is the caller's to tell.
+    fn restore(&self, reason: &'static str) -> Option<Note> {
+        self.corosync_event_mtx.lock().degraded.remove(reason)?;
+        let text = format!("{reason} is over");
+        let note = Note::new(Kind::DegradedEnded, Severity::Notice, text);
+        Some(note.with("reason", reason))
     }
 }
 

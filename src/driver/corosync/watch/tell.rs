@@ -33,8 +33,11 @@ impl Watching {
             self.sys
                 .show_cluster(Some(self.parts.status(&self.members)), self.links.status());
         }
-        self.judge(now);
+        let of_it = self.judge(now);
         self.tell(notes);
+        // What follows from an event is told after it, and not kept for the next clusmgr, which judges for
+        // itself.
+        self.hand_on(of_it);
     }
 
     /// What is known is written down together with the notes, and only then they go out: see `owed`.
@@ -63,17 +66,21 @@ impl Watching {
             saved.inspect_err(failed).is_ok()
         };
         let notes = self.record.write_down(known, notes, told, save);
+        self.hand_on(notes);
+        self.record.tidy(&mut self.record_file);
+    }
+
+    fn hand_on(&self, notes: Vec<Note>) {
         if self.looked {
             self.sys.tell(notes);
         } else {
             // What the monitor has to say of the process, as that it was adopted, comes first.
             notes.into_iter().for_each(|note| self.sys.note(note));
         }
-        self.record.tidy(&mut self.record_file);
     }
 
-    /// What of it makes the node degraded.
-    fn judge(&mut self, now: Mono) {
+    /// What of it makes the node degraded, or does so no more: that is to be told.
+    fn judge(&mut self, now: Mono) -> Vec<Note> {
         // In a reload of the whole cluster one node is always first.
         let behind = self.members.behind(self.parts.version);
         self.behind_since = behind.map(|_| self.behind_since.unwrap_or(now));
@@ -91,9 +98,12 @@ impl Watching {
         let long = ONE_DOWN_FOR.max(self.times.0);
         let one_of_several = self.one_down.of(&one_of_several, now, long);
         let sys = &self.sys;
-        let set = |reason, detail: Option<String>| match detail {
-            Some(detail) => sys.set_degraded(reason, &detail),
-            None => sys.clear_degraded(reason),
+        let mut notes = Vec::new();
+        let mut set = |reason, detail: Option<String>| {
+            notes.extend(match detail {
+                Some(detail) => sys.degrade(reason, &detail),
+                None => sys.restore(reason),
+            });
         };
         let called = |ids: &[Id]| {
             let names: Vec<_> = ids.iter().map(|id| self.links.called(*id)).collect();
@@ -117,5 +127,6 @@ impl Watching {
         );
         let pause = "corosync was not scheduled in time within the last minute";
         set("sched-pause", self.pause_until.map(|_| pause.to_owned()));
+        notes
     }
 }
