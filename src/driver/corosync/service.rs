@@ -6,7 +6,7 @@ use super::output::{self, Output};
 use super::process::{Look, Process, look_within};
 use super::proof;
 use super::shm::Remains;
-use super::watch::{Unanswered, Works};
+use super::watch::{Unanswered, Works, patience};
 use crate::driver::{Check, Hang, How, READY_TIMEOUT, Run, Service, StartError, StartFailure};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::event::{Kind, Note, Severity};
@@ -27,8 +27,6 @@ use std::time::Duration;
 const REMAINS_EVERY: Duration = Duration::from_secs(30);
 /// File and running configuration may differ for so long, for a reload's sake.
 const DIFFERS_FOR: Duration = Duration::from_secs(2);
-/// A reload, whose main loop may wait for a name server, and a core that is written may take so long.
-const EXCUSED_FOR: Duration = Duration::from_secs(60);
 /// A call that is unanswered for so long is told.
 const NOT_ANSWERING: Duration = Duration::from_secs(2);
 /// How often the free space is looked at.
@@ -275,14 +273,6 @@ impl CorosyncService {
             StartFailure::Transient,
             error.hint("it will be tried again"),
         )
-    }
-}
-
-/// For how long a call may be unanswered.
-fn patience(limit: Duration, excused: bool) -> Duration {
-    match excused {
-        true => limit.max(EXCUSED_FOR),
-        false => limit,
     }
 }
 

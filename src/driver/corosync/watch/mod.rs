@@ -30,7 +30,7 @@ mod works;
 
 pub(super) use beat::{Beat, Unanswered};
 pub(super) use round::Watching;
-pub(super) use works::Works;
+pub(super) use works::{Works, patience};
 
 use crate::error::Result;
 use crate::sys::wake::Waker;

@@ -16,6 +16,9 @@ const FIRST: Duration = Duration::from_secs(1);
 const OFTEN: u64 = 2;
 /// Of its time on the processors, so much is the kernel's where it sends and receives: 1/10.
 const SHARE: u64 = 10;
+/// One that works, a reload, whose main loop may wait for a name server, and a core that is written may
+/// leave a call unanswered for so long.
+const EXCUSED_FOR: Duration = Duration::from_secs(60);
 
 /// What its main thread does while a call is unanswered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +72,15 @@ fn did(now: Work, then: Work, seconds: u64) -> bool {
     waits >= OFTEN * seconds || (system >= OFTEN * seconds && system * SHARE >= user)
 }
 
+/// For how long a call may be unanswered.
+#[must_use]
+pub fn patience(limit: Duration, excused: bool) -> Duration {
+    match excused {
+        true => limit.max(EXCUSED_FOR),
+        false => limit,
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -105,6 +117,19 @@ mod tests {
             work(100 + waits, 200 + user, 300 + system)
         });
         last.unwrap()
+    }
+
+    #[test]
+    fn an_excuse_has_an_end_and_shortens_no_time_out() {
+        let secs = Duration::from_secs;
+        for (limit, excused, ends) in [
+            (5, false, 5),
+            (5, true, 60),
+            (300, true, 300),
+            (1, true, 60),
+        ] {
+            assert_eq!(patience(secs(limit), excused), secs(ends));
+        }
     }
 
     #[test]
