@@ -12,8 +12,8 @@
 //! there is neither a gap nor a repeat. `bound` is synced before any number up to
 //! it is given, so after a death of the machine (another boot id, and not `shut`) numbers go on
 //! above it. The next block is reserved while half of one is left, so that a disk which refuses
-//! for a while does no harm. Only a disk that refuses even this overwriting for more than half a
-//! block of events, and then a power loss, could repeat numbers.
+//! for a while does no harm. Only a disk that refuses even this overwriting could repeat numbers: the
+//! last one after a kill at that moment, more after a power loss and half a block of events.
 
 use crate::error::{Error, Result};
 use crate::sys::file;

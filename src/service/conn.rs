@@ -181,6 +181,14 @@ impl Conn {
 
     fn subscribe(&mut self, line: &RequestLine, since: Option<u64>) -> Result<(), Over> {
         let id = line.id;
+        let there = match forward::elsewhere(self.manager.as_ref(), line) {
+            Ok(there) => there,
+            Err(e) => {
+                self.reply(id, refuse(&e))?;
+                self.shared.done(self.id);
+                return Ok(());
+            }
+        };
         if !self.shared.subscribe(self.id) {
             let max = self.limits().subscribers;
             let e = Error::new(
@@ -194,14 +202,8 @@ impl Conn {
             self.shared.done(self.id);
             return Ok(());
         }
-        match forward::elsewhere(self.manager.as_ref(), line) {
-            Ok(None) => {}
-            Ok(Some(there)) => return self.relay(id, &there, since),
-            Err(e) => {
-                self.reply(id, refuse(&e))?;
-                self.shared.unsubscribe(self.id);
-                return Ok(());
-            }
+        if let Some(there) = there {
+            return self.relay(id, &there, since);
         }
         let hub = self.manager.hub();
         let latest = hub.latest();
@@ -244,7 +246,8 @@ impl Conn {
                 }
             } {
                 let text = std::str::from_utf8(&line).map_err(|_| Over)?;
-                self.send_patiently(format!("{}\n", text.replace('\n', " ")).as_bytes())?;
+                // Not patiently: of the turns to follow that node there are few.
+                self.send(format!("{}\n", text.replace('\n', " ")).as_bytes())?;
             }
             if let Some(end) = self.shared.end(self.id) {
                 return Err(self.ended(end));
@@ -345,6 +348,9 @@ impl Conn {
         let deadline = Instant::now() + self.limits().write;
         let late = send_some(&self.slot.stream, bytes, Some(deadline))?;
         if !late.is_empty() {
+            if self.shared.end(self.id).is_some() {
+                return Err(Over);
+            }
             self.shared.stuck(self.id, true);
             send_some(&self.slot.stream, late, None)?;
             self.shared.stuck(self.id, false);

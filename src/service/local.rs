@@ -176,6 +176,12 @@ impl LocalService {
         self.shared.table.lock().len()
     }
 
+    /// How many subscribers do not read.
+    #[cfg(test)]
+    pub(super) fn stuck(&self) -> usize {
+        self.shared.table.lock().stuck_ones().len()
+    }
+
     /// Lets nobody in any more, lets requests under way end for a moment, closes all connections
     /// and joins all threads. Subscribers get what the hub has before.
     ///

@@ -94,8 +94,8 @@ impl<T: Clone> Table<T> {
                 .values_mut()
                 .filter(|p| p.end.is_none())
                 .filter_map(|p| match p.doing {
-                    Doing::Stuck(since) => Some(((false, p.root, since), p)),
-                    Doing::Idle(since) => Some(((true, p.root, since), p)),
+                    Doing::Stuck(since) => Some(((p.root, false, since), p)),
+                    Doing::Idle(since) => Some(((p.root, true, since), p)),
                     Doing::Request | Doing::Subscription => None,
                 })
                 .min_by_key(|(order, _)| *order);
@@ -146,14 +146,15 @@ impl<T: Clone> Table<T> {
     pub(super) fn subscribe(&mut self, id: u64) -> Subscription<T> {
         let follow = self.places.values_mut().filter(|p| p.end.is_none());
         let mut all = 0;
-        let mut longest: Option<(u64, &mut Place<T>)> = None;
+        let mut longest: Option<((bool, u64), &mut Place<T>)> = None;
         for place in follow {
             match place.doing {
                 Doing::Subscription => all += 1,
                 Doing::Stuck(since) => {
                     all += 1;
-                    if longest.as_ref().is_none_or(|(other, _)| since < *other) {
-                        longest = Some((since, place));
+                    let order = (place.root, since);
+                    if longest.as_ref().is_none_or(|(other, _)| order < *other) {
+                        longest = Some((order, place));
                     }
                 }
                 Doing::Idle(_) | Doing::Request => {}
@@ -261,7 +262,7 @@ mod tests {
     fn a_subscriber_that_does_not_read_keeps_its_place_until_another_wants_it() {
         let mut t = Table::new(3, 2);
         for name in ['a', 'b', 'c'] {
-            admit(&mut t, 0, name);
+            admit(&mut t, 9, name);
         }
         for id in [1, 2] {
             assert_eq!(t.subscribe(id), Subscription::Free);
@@ -280,5 +281,17 @@ mod tests {
         assert_eq!(admit(&mut t, 9, 'e'), Admission::Cut(9, 'b'));
         assert_eq!(t.subscribe(8), Subscription::Free, "of two one is cut");
         assert_eq!(t.subscribe(9), Subscription::Full);
+    }
+
+    #[test]
+    fn roots_subscriber_that_does_not_read_goes_after_everybody_elses_idle_one() {
+        let mut t = Table::new(2, 2);
+        admit(&mut t, 0, 'r');
+        admit(&mut t, 9, 'a');
+        assert_eq!(t.subscribe(1), Subscription::Free);
+        t.stuck(1, true);
+        assert_eq!(admit(&mut t, 9, 'b'), Admission::Instead(4, 'a'));
+        assert_eq!(t.begin(4), Ok(()));
+        assert_eq!(admit(&mut t, 9, 'c'), Admission::Cut(5, 'r'));
     }
 }

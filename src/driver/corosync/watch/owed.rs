@@ -68,7 +68,7 @@ impl Record {
     pub(super) fn tidy(&mut self, file: &mut Latest) {
         if file.is_long() {
             let done = persist::renew_latest(file, VERSION, self);
-            self.unsaved |= done.inspect_err(|e| log::debug!("{e}")).is_err();
+            self.unsaved |= done.inspect_err(|e| log::warn!("{e}")).is_err();
         }
     }
 
@@ -127,7 +127,8 @@ impl Record {
         while self.owed.front().is_some_and(is_out) {
             self.owed.pop_front();
         }
-        self.after = self.after.max(seq);
+        // Not the greater one: with another state directory numbers begin anew.
+        self.after = seq;
     }
 
     /// Of an earlier clusmgr's record: what the journal does not have is taken out, to be told now.

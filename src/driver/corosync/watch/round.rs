@@ -182,7 +182,7 @@ impl Watching {
         }
         let before = std::mem::replace(&mut self.target, order.target);
         self.looked = false;
-        let mut notes = Vec::new();
+        let (mut notes, mut over) = (Vec::new(), Vec::new());
         if std::mem::take(&mut self.first) {
             let known = &self.record.known;
             let adopted = order.target.filter(|t| t.adopted).map(|t| t.pid);
@@ -205,14 +205,18 @@ impl Watching {
                 self.sys.watch.beat.call(|| drop(client));
                 self.sys.show_cluster(None, Vec::new());
             }
-            notes.extend(self.gone());
+            let gone;
+            (gone, over) = self.gone();
+            notes.extend(gone);
         }
         self.tell(notes);
+        self.hand_on(over);
         (self.retry_at, self.alone) = (now, now);
     }
 
-    /// corosync is gone, and with it what it told.
-    fn gone(&mut self) -> Vec<Note> {
+    /// corosync is gone, and with it what it told: the events of that, and of what no longer makes the
+    /// node degraded.
+    fn gone(&mut self) -> (Vec<Note>, Vec<Note>) {
         self.links.gone();
         self.reloads = Reloads::default();
         self.delivery = Delivery::default();
@@ -220,11 +224,10 @@ impl Watching {
         self.running = None;
         self.pause = None;
         self.pause_until = None;
-        for reason in OF_THE_CLUSTER {
-            self.sys.clear_degraded(reason);
-        }
-        self.sys.clear_degraded("no-answer");
-        self.members.gone()
+        let reasons = OF_THE_CLUSTER.into_iter().chain(["no-answer"]);
+        let over = reasons.filter_map(|reason| self.sys.restore(reason));
+        let over = over.collect();
+        (self.members.gone(), over)
     }
 
     fn turn(&mut self, now: Mono) {

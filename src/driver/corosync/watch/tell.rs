@@ -70,7 +70,7 @@ impl Watching {
         self.record.tidy(&mut self.record_file);
     }
 
-    fn hand_on(&self, notes: Vec<Note>) {
+    pub(super) fn hand_on(&self, notes: Vec<Note>) {
         if self.looked {
             self.sys.tell(notes);
         } else {
