@@ -21,8 +21,9 @@ pub(super) const OF_THE_CLUSTER: [&str; 6] = [
 
 /// A node may be behind for so long.
 const BEHIND_FOR: Duration = Duration::from_secs(2);
-/// One link may be down for so long while another to the same node works, or for the token time-out
-/// if that is longer: knet's own time-outs follow it, and its counters are told every 1.5 s.
+/// One link may be down for so long while another to the same node works, or for token and consensus if
+/// that is longer. So long a node that has died is a member still, and where its corosync is back soon
+/// one link may go down and the other not.
 const ONE_DOWN_FOR: Duration = Duration::from_secs(3);
 
 impl Watching {
@@ -95,7 +96,7 @@ impl Watching {
             .into_iter()
             .filter(|(node, _)| self.members.members.contains(node) && self.links.reaches(*node))
             .collect();
-        let long = ONE_DOWN_FOR.max(self.times.0);
+        let long = one_down_for(self.times);
         let one_of_several = self.one_down.of(&one_of_several, now, long);
         let sys = &self.sys;
         let mut notes = Vec::new();
@@ -128,5 +129,27 @@ impl Watching {
         let pause = "corosync was not scheduled in time within the last minute";
         set("sched-pause", self.pause_until.map(|_| pause.to_owned()));
         notes
+    }
+}
+
+/// See [`ONE_DOWN_FOR`]; of the running token and consensus.
+fn one_down_for((token, consensus): (Duration, Duration)) -> Duration {
+    ONE_DOWN_FOR.max(token.saturating_add(consensus))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_link_that_is_down_counts_no_sooner_than_a_dead_node_leaves() {
+        let ms = Duration::from_millis;
+        for (token, consensus, long) in [
+            (1000, 1200, 3000),
+            (2650, 3180, 5830),
+            (10_000, 12_000, 22_000),
+        ] {
+            assert_eq!(one_down_for((ms(token), ms(consensus))), ms(long));
+        }
     }
 }
