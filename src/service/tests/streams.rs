@@ -39,6 +39,15 @@ fn with_all_places_in_use_a_newcomer_is_told_so() {
     bed.stop();
 }
 
+/// Waits until a subscriber is known not to read.
+fn wait_stuck(bed: &Bed) {
+    let end = Instant::now() + SOON;
+    while bed.service.stuck() == 0 {
+        assert!(Instant::now() < end, "it is not taken for stuck");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_subscriber_that_does_not_read_slows_nobody_and_learns_that_it_lagged() {
     const N: u64 = 3000;
@@ -50,26 +59,13 @@ fn a_subscriber_that_does_not_read_slows_nobody_and_learns_that_it_lagged() {
     let (mut slow, mut quick) = (bed.client(), bed.client());
     slow.ask(r#"{"req":"subscribe"}"#);
     quick.ask(r#"{"req":"subscribe","since":0}"#);
-    let reading = std::thread::spawn(move || {
-        for seq in 1..=N {
-            assert_eq!(quick.line().unwrap()["seq"], seq);
-        }
-    });
     for seq in 1..=N {
         bed.manager.publish(seq);
-        if seq % 10 == 0 {
-            // Such as the one that reads can follow.
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        assert_eq!(quick.line().unwrap()["seq"], seq);
     }
-    reading.join().unwrap();
+    wait_stuck(&bed);
     // It has not read for far longer than a reply may wait; now it does, and the journal has 500 still.
     bed.manager.journal.lock().drain(..2500);
-    let end = Instant::now() + SOON;
-    while bed.service.stuck() == 0 {
-        assert!(Instant::now() < end, "it is not taken for stuck");
-        std::thread::yield_now();
-    }
     let (mut next, mut lagged) = (1, 0);
     while next <= N {
         let line = slow.line().unwrap();
@@ -117,11 +113,7 @@ fn one_that_does_not_read_gives_its_place_to_another_that_wants_it() {
     for seq in 3001..=6000 {
         bed.manager.publish(seq);
     }
-    let end = Instant::now() + SOON;
-    while bed.service.stuck() == 0 {
-        assert!(Instant::now() < end, "it is not taken for stuck");
-        std::thread::yield_now();
-    }
+    wait_stuck(&bed);
     let begun = Instant::now();
     bed.stop();
     assert!(begun.elapsed() < 2 * SOON, "it was waited for");
