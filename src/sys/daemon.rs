@@ -11,6 +11,7 @@ use crate::error::{Error, Result, one_line};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
@@ -52,6 +53,15 @@ impl ReadyPipe {
         // A parent that somebody killed hears nothing, and need not.
         let _ = self.to_parent.write_all(&word);
     }
+}
+
+/// From now on a core of this process is written nowhere, whatever its limit says, since keys are in its
+/// memory; of a program that it executes one may be. (See `PR_SET_DUMPABLE` in prctl(2).)
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn leave_no_core() -> Result<()> {
+    set_dumpable(false).map_err(|e| Error::io("forbid", "core dumps of clusmgr", &e.into()))
 }
 
 /// Becomes a daemon: returns only in that process, which is in its own session without being its

@@ -315,6 +315,23 @@ fn no_part_of_a_misspelt_key_stays_in_the_memory_of_clusmgr() {
     stays_nowhere("memory-misspelt", "keyy");
 }
 
+#[test]
+fn a_clusmgr_that_is_aborted_leaves_no_core() {
+    let lab = Lab::up("secrets-core", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    let words =
+        "mkdir -p /tmp/cores && cd /tmp/cores && ulimit -c unlimited && clusmgr -f; echo ended";
+    n1.spawn(&format!("bash -c '{words}'"));
+    n1.wait_state("running");
+    n1.end_daemon("ABRT");
+    let said = until("the shell tells how it ended", LONG, || {
+        let said = String::from_utf8(n1.read("/tmp/spawned.out")).unwrap();
+        said.contains("ended\n").then_some(said)
+    });
+    assert!(said.contains("Aborted"), "{said}");
+    assert!(!said.contains("core dumped"), "{said}");
+}
+
 /// What the remote service derives from the key is in one place, for the next connection, and nowhere
 /// else once a connection is made.
 #[test]
