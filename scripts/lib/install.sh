@@ -461,10 +461,17 @@ undo_line() {
 
 # Without its program and unit a clusmgr that runs can be neither stopped nor upgraded.
 refuse_while_running() {
-	local pid='' name=''
+	local pid='' name='' pidfile=/run/clusmgr/clusmgr.pid
 	[[ -z $DESTDIR && -z $DRY ]] || return 0
-	if [[ -r /run/clusmgr/clusmgr.pid ]]; then
-		read -r pid </run/clusmgr/clusmgr.pid || :
+	# Who has moved it has told the init script so, which reads that file in the same way.
+	# shellcheck disable=SC1091
+	[[ ! -r /etc/default/clusmgr ]] || pidfile=$(
+		PIDFILE=$pidfile
+		. /etc/default/clusmgr >&2
+		printf %s "$PIDFILE"
+	)
+	if [[ -r $pidfile ]]; then
+		read -r pid <"$pidfile" || :
 		[[ ! $pid =~ ^[0-9]+$ ]] || read -r name 2>/dev/null <"/proc/$pid/comm" || :
 	fi
 	if [[ $name == clusmgr ]] || { [[ -d /run/systemd/system ]] && systemctl -q is-active clusmgr.service; }; then

@@ -198,12 +198,21 @@ fn an_undo_that_left_a_backup_does_not_make_the_next_one_lose_a_file() {
 #[test]
 fn an_undo_under_a_running_clusmgr_is_refused() {
     let lab = Lab::up("uninstall", "1 --empty", &[]);
-    let script = super::scripts_in(&lab.node(1));
-    let ran = lab
-        .node(1)
-        .run(&[script, "--uninstall", "--prefix", "/tmp/none"]);
-    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
-    assert!(ran.err.contains("clusmgr runs: end it first"), "{ran:?}");
+    let n1 = lab.node(1);
+    let script = super::scripts_in(&n1);
+    let refused = || {
+        let ran = n1.run(&[script, "--uninstall", "--prefix", "/tmp/none"]);
+        assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+        assert!(ran.err.contains("clusmgr runs: end it first"), "{ran:?}");
+    };
+    refused();
+    // Also one whose pid file is where /etc/default/clusmgr says.
+    n1.end_daemon("TERM");
+    n1.start_daemon(&["--pid-file", "/run/elsewhere.pid"]);
+    let defaults = "mkdir /tmp/default && echo 'PIDFILE=/run/elsewhere.pid' >/tmp/default/clusmgr \
+                    && mount -n --bind /tmp/default /etc/default";
+    n1.sh(defaults).ok();
+    refused();
 }
 
 #[test]
