@@ -38,6 +38,13 @@ fn a_hand_edit_that_runs_elsewhere_is_seen_by_the_others() {
     }
     let ran = n2.ctl(&["restart", "--all"]);
     assert!(ran.code == 1 && ran.err.contains("drift"), "{ran:?}");
+    // What n1 goes back to is no older than that, or its corosync would end as it joins.
+    n1.edit_conf(|t| t.replace("token: 1000", "token: 1200"));
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    n1.ctl(&["config", "revert"]).ok();
+    assert_eq!(n1.status()["config"]["version"], 9);
+    n1.ctl(&["start"]).ok();
+    n1.wait_ring(2);
 }
 
 #[test]

@@ -67,9 +67,15 @@ impl CorosyncSys {
             }
             What::Revert => {
                 let mut config = parsed(&self.kept_conf(&held()?)?, "the kept configuration")?;
+                let version = config.config_version();
                 // Versions only grow: corosync has read a newer one from a hand edit.
-                if let Some(runs) = runs.filter(|runs| *runs > config.config_version()) {
-                    config.set_config_version(ConfigVersion(runs.0.saturating_add(1)));
+                let above = runs.filter(|runs| *runs > version);
+                let above = above.map(|runs| ConfigVersion(runs.0.saturating_add(1)));
+                // Peers that have a newer one would not be joined; what runs as it is held has joined them.
+                let stands = runs.is_some() && live.is_some_and(|l| !self.is_foreign(&l.sha256));
+                let others = others.filter(|others| !stands && *others > version);
+                if let Some(version) = above.max(others) {
+                    config.set_config_version(version);
                 }
                 Ok(config)
             }
