@@ -212,11 +212,15 @@ impl Changes for Data {
     }
     fn change_over(&self) {}
 
+    fn change_may_restart(&self, _change: &Prepared) -> Result<()> {
+        Ok(())
+    }
     fn change_is_out(&self, _change: &Prepared) -> bool {
         false
     }
 
     fn change_unfinished(&self) -> Option<Unfinished> {
+        self.script.lock().unwrap().asked.push("unfinished");
         None
     }
 }
@@ -762,6 +766,27 @@ fn a_second_change_during_the_first_is_refused() {
     );
     drop(held);
     assert!(first.join().unwrap().unwrap().done);
+    bed.end();
+}
+
+#[test]
+fn no_change_begins_before_what_the_last_clusmgr_left_is_settled() {
+    let bed = running("early", Needs::Reload);
+    bed.manager.expect_unfinished();
+    let manager = Arc::clone(&bed.manager);
+    let change = std::thread::spawn(move || manager.change(&apply(), false));
+    // It has time to come first.
+    let deadline = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < deadline {
+        assert!(!bed.asked().contains(&"prepare") && !change.is_finished());
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    bed.manager.finish_unfinished();
+    let report = change.join().unwrap();
+    let asked = bed.asked();
+    let at = |what: &str| asked.iter().position(|a| *a == what);
+    assert!(at("unfinished") < at("prepare"), "{asked:?}");
+    assert!(report.unwrap().done);
     bed.end();
 }
 

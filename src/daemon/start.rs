@@ -298,6 +298,7 @@ fn begin_threads(
             .evt_public_queue()
             .push(Note::new(Kind::HoldEnded, Severity::Notice, text));
     }
+    manager.expect_unfinished();
     let local = LocalService::start(listener, Arc::clone(&manager) as Arc<_>)?;
     let mut keep = Keep {
         run_dir: flags.run_dir.clone(),

@@ -240,6 +240,12 @@ pub trait Changes {
     /// Whether the running service certainly has what was before this change, and nothing of the change: it
     /// was never told of it.
     fn change_is_out(&self, change: &Prepared) -> bool;
+    /// Whether the other nodes can do without this one while it is restarted for the old text. If not, that
+    /// it needs a restart is shown, and left to the operator.
+    ///
+    /// # Errors
+    /// When their quorum would be lost.
+    fn change_may_restart(&self, change: &Prepared) -> Result<()>;
     /// A change that the last clusmgr did not finish.
     fn change_unfinished(&self) -> Option<Unfinished>;
 }

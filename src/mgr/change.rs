@@ -8,13 +8,19 @@ use super::{Command, Manager, publish};
 use crate::driver::change::{Effect, Needs, Prepared, Request, Runs, Unfinished};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Follow, Kind as EventKind};
-use crate::sys::clock;
+use crate::sys::{clock, ready};
 use crate::types::Pid;
 use crate::wire::{ChangeReport, ServiceState};
 use std::time::{Duration, Instant};
 
 /// How long a corosync that was restarted, or started, may take to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(25);
+
+/// How long a change waits at the daemon's start until what the last one left is settled.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+/// How long corosync may take to tell who is there, where that decides whether it may be restarted.
+const CLUSTER_LIMIT: Duration = Duration::from_secs(5);
+const CLUSTER_STEP: Duration = Duration::from_millis(100);
 
 /// How long the end of a change waits for its event to be in the journal.
 const TOLD_LIMIT: Duration = Duration::from_secs(2);
@@ -28,7 +34,11 @@ struct Turn<'m>(&'m Manager);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.clusmgr.lock().changing = None;
+        let mut guard = self.0.clusmgr.lock();
+        guard.changing = None;
+        guard.unsettled = false;
+        drop(guard);
+        self.0.changed.notify_all();
     }
 }
 
@@ -60,6 +70,9 @@ impl Manager {
         };
         if change.same {
             return Ok(report(false, Needs::Nothing.as_str()));
+        }
+        if runs == Runs::Yes && change.what != "adopt" {
+            self.may_restart(&change)?;
         }
         if dry_run {
             let waits = change.what == "adopt" || self.with(|m| m.view.hold.is_some());
@@ -132,12 +145,29 @@ impl Manager {
         self.with(|m| m.changing.is_some())
     }
 
+    /// A corosync that runs though this node is held is somebody else's: clusmgr does not restart it.
+    fn may_restart(&self, change: &Prepared) -> Result<()> {
+        if change.needs != Needs::Restart || self.with(|m| m.view.hold.is_none()) {
+            return Ok(());
+        }
+        let cause = "it takes a restart, and corosync is held: who runs it is not clusmgr";
+        let e = Error::new(change.what, "the configuration", cause);
+        Err(e.hint("'clusmgrctl start' ends the hold; then the same again"))
+    }
+
     fn take_turn(&self, request: &Request) -> Result<Turn<'_>> {
-        let mut guard = self.clusmgr.lock();
-        if let Some(other) = &guard.changing {
-            let cause = format!("another change is under way ({other})");
+        let busy = |cause: String| {
             let e = Error::new(request.what.as_str(), "the configuration", cause).kind(Kind::Busy);
-            return Err(e.hint("wait until it is done"));
+            e.hint("wait until it is done")
+        };
+        let mut guard = self.clusmgr.lock();
+        let until = Instant::now() + SETTLE_LIMIT;
+        // At the daemon's start that is mostly over before anybody notices.
+        while guard.unsettled && !self.changed.wait_until(&mut guard, until).timed_out() {}
+        match &guard.changing {
+            Some(other) => return Err(busy(format!("another change is under way ({other})"))),
+            None if guard.unsettled => return Err(busy("clusmgr is starting".to_owned())),
+            None => {}
         }
         guard.changing = Some(format!("{} by {}", request.what.as_str(), request.by));
         drop(guard);
@@ -163,6 +193,7 @@ impl Manager {
                         stays = Some(pid);
                     }
                     Needs::Restart => {
+                        self.may_restart(change)?;
                         data.change_restart(change)?;
                         self.wait_ready(Some(pid), 0, undone)?;
                     }
@@ -304,18 +335,21 @@ impl Manager {
         }))
     }
 
+    /// At the daemon's start, before anybody is served: no change begins before [`Manager::finish_unfinished`].
+    pub fn expect_unfinished(&self) {
+        self.clusmgr.lock().unsettled = true;
+    }
+
     /// Proves the old configuration after a change that the last clusmgr did not finish.
     pub fn finish_unfinished(&self) {
         let data = self.driver_data();
+        // What runs decides what is to be done.
+        let _ = self.wait_begun(Instant::now() + READY_LIMIT);
+        let mut guard = self.clusmgr.lock();
         // Whatever asks for a change meanwhile is refused, as during any other.
-        let request = Request {
-            what: crate::driver::change::What::Revert,
-            this_node_only: true,
-            by: "clusmgr".to_owned(),
-        };
-        let Ok(_turn) = self.take_turn(&request) else {
-            return;
-        };
+        guard.changing = Some("what the last clusmgr left is settled".to_owned());
+        drop(guard);
+        let _turn = Turn(self);
         let latest = self.hub().latest();
         let mut change = match data.change_unfinished() {
             None => return,
@@ -334,6 +368,15 @@ impl Manager {
         let out = runs && change.needs == Needs::Restart && data.change_is_out(&change);
         if out {
             change.needs = Needs::Nothing;
+        }
+        if runs && change.needs == Needs::Restart {
+            if let Err(e) = self.others_spare(&change) {
+                let why = format!(
+                    "clusmgr ended in the middle of it, and corosync runs with it still: {e}"
+                );
+                data.change_undone(&change, Needs::Nothing, &why);
+                return self.over(latest);
+            }
         }
         let proved = if out {
             Ok(())
@@ -354,6 +397,16 @@ impl Manager {
         };
         data.change_undone(&change, change.needs, &why);
         self.over(latest);
+    }
+
+    /// A clusmgr that was down for long may find others gone. Waits a little until corosync has told.
+    fn others_spare(&self, change: &Prepared) -> Result<()> {
+        let data = self.driver_data();
+        let until = Instant::now() + CLUSTER_LIMIT;
+        while data.cluster().0.is_none() && Instant::now() < until && !self.ends() {
+            ready::wait_any(&[], CLUSTER_STEP);
+        }
+        data.change_may_restart(change)
     }
 
     /// The end of a change: its record goes when the event that says what became of it is in the

@@ -66,6 +66,8 @@ pub struct ClusMgr {
     orders: VecDeque<Order>,
     /// The change of the configuration that is under way, in words.
     changing: Option<String>,
+    /// What the last clusmgr left of a change is not settled yet: no other begins.
+    unsettled: bool,
     /// This node's turn in a round of restarts.
     claim: Option<turn::Claim>,
     /// Which orders of other nodes were told.
@@ -191,6 +193,7 @@ impl Manager {
             view,
             orders: VecDeque::new(),
             changing: None,
+            unsettled: false,
             claim: None,
             asked: asked::Asked::default(),
             given: 0,

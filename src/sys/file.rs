@@ -46,7 +46,21 @@ pub enum Written {
 /// # Errors
 /// If any step fails, or if something other than a regular file is in the place.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<Written> {
-    put(path, bytes, mode, true)
+    put(path, bytes, mode, true, &|| Ok(()))
+}
+
+/// As [`write_atomic`], if the check right before the new file takes its place has no objection: writing
+/// takes its time, and somebody else may write too.
+///
+/// # Errors
+/// As [`write_atomic`], and what the check says.
+pub fn write_atomic_if(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    check: &dyn Fn() -> Result<()>,
+) -> Result<Written> {
+    put(path, bytes, mode, true, check)
 }
 
 /// As [`write_atomic`], for what says nothing once the machine has booted again: nobody sees half
@@ -56,10 +70,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<Written> {
 /// # Errors
 /// As [`write_atomic`].
 pub fn write_for_this_boot(path: &Path, bytes: &[u8], mode: u32) -> Result<Written> {
-    put(path, bytes, mode, false)
+    put(path, bytes, mode, false, &|| Ok(()))
 }
 
-fn put(path: &Path, bytes: &[u8], mode: u32, lasting: bool) -> Result<Written> {
+fn put(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    lasting: bool,
+    check: &dyn Fn() -> Result<()>,
+) -> Result<Written> {
     let fail = |e: &io::Error| Error::io("write", path.display(), e);
     let real = resolve(path).map_err(|e| fail(&e))?;
     let old = match fs::symlink_metadata(&real) {
@@ -83,8 +103,9 @@ fn put(path: &Path, bytes: &[u8], mode: u32, lasting: bool) -> Result<Written> {
                 Ok(())
             }
         })
-        .and_then(|()| temp.rename_to(&real))
         .map_err(|e| fail(&e))?;
+    check()?;
+    temp.rename_to(&real).map_err(|e| fail(&e))?;
     if lasting {
         sync_dir(dir).map_err(|e| Error::io("sync the directory of", path.display(), &e))?;
     }
@@ -217,14 +238,15 @@ pub fn free_space(path: &Path) -> Result<u64> {
     Ok(u64::from(v.blocks_available()).saturating_mul(u64::from(v.fragment_size())))
 }
 
-/// Removes a file for good; that it is not there is no failure.
+/// Removes a file for good, behind any links, which stay; that it is not there is no failure.
 ///
 /// # Errors
 /// If it cannot be removed, or the directory not synced.
 pub fn remove(path: &Path) -> Result<()> {
     let fail = |e: &io::Error| Error::io("remove", path.display(), e);
-    match fs::remove_file(path) {
-        Ok(()) => sync_dir(path.parent().unwrap_or(Path::new("/"))).map_err(|e| fail(&e)),
+    let real = resolve(path).map_err(|e| fail(&e))?;
+    match fs::remove_file(&real) {
+        Ok(()) => sync_dir(parent(&real)).map_err(|e| fail(&e)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(fail(&e)),
     }

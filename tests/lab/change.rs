@@ -424,27 +424,60 @@ fn a_check_that_hangs_ends_with_an_error_and_changes_nothing() {
 }
 
 #[test]
+fn what_needs_a_restart_is_refused_where_a_held_corosync_runs() {
+    let lab = one("change-held");
+    let n1 = lab.node(1);
+    let (pid, before) = (n1.pid(), n1.read(CONF));
+    n1.end_daemon("QUIT");
+    n1.start_daemon(&["--poll-interval", "0.2", "--standalone"]);
+    n1.wait("it runs, and is held", |s| {
+        s["service"]["state"] == "running" && s["service"]["hold"] == true
+    });
+    let file = edited(&n1, &[NEXT, ("cluster_name: clab", "cluster_name: other")]);
+    let ran = n1.ctl(&["--timeout", "60", "config", "apply", &file]);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    assert!(
+        ran.err.contains("'clusmgrctl start' ends the hold"),
+        "{ran:?}"
+    );
+    assert_eq!((n1.pid(), n1.read(CONF)), (pid, before));
+    // What a reload brings into effect needs no start.
+    let file = edited(&n1, &[NEXT, ("token: 1000", "token: 1500")]);
+    assert_eq!(report(&n1, &["apply", &file])["done"], true);
+    assert_eq!(n1.pid(), pid);
+}
+
+#[test]
 fn a_damaged_history_is_told_and_goes_on() {
     let lab = one("history-damaged");
     let n1 = lab.node(1);
     let file = edited(&n1, &[NEXT]);
     report(&n1, &["apply", &file]);
     let path = n1.file("/var/lib/clusmgr/history.jsonl");
+    let first = report(&n1, &["history"])["entries"][0].clone();
+    // Of the first entry a brace is lost.
     let mut text = std::fs::read(&path).unwrap();
+    text[0] = b' ';
     text.extend(b"{\"id\":9,\"at\n\xff\xfe\n");
     std::fs::write(&path, &text).unwrap();
     let page = report(&n1, &["history"]);
     assert_eq!(
         (page["entries"].as_array().unwrap().len(), &page["damaged"]),
-        (2, &json!(2))
+        (1, &json!(3))
     );
     let file = edited(&n1, &[("config_version: 2\n", "config_version: 3\n")]);
     assert_eq!(report(&n1, &["apply", &file])["done"], true);
     let page = report(&n1, &["history"]);
     assert_eq!(
         (page["entries"].as_array().unwrap().len(), &page["damaged"]),
-        (3, &json!(0))
+        (2, &json!(0))
     );
+    // Who mends it by hand has what it stands for.
+    for (dir, name) in [("conf", "sha256"), ("keys", "key")] {
+        let name = first[name].as_str().unwrap();
+        let kept = format!("/var/lib/clusmgr/{dir}/{name}");
+        assert!(n1.file(&kept).exists(), "{kept}");
+    }
     assert_eq!(
         std::fs::read(n1.file("/var/lib/clusmgr/history.jsonl.damaged")).unwrap(),
         text

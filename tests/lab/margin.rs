@@ -1,6 +1,7 @@
 //! A change that restarts corosync, and the quorum of the nodes that go on.
 
-use crate::common::{Lab, Node, Ran};
+use crate::apply_faults::{let_go, strace};
+use crate::common::{LONG, Lab, Node, Ran, degraded, until};
 use serde_json::{Value, json};
 
 const CONF: &str = "/etc/corosync/corosync.conf";
@@ -83,6 +84,53 @@ fn a_restart_that_would_cost_the_others_their_quorum_is_refused() {
     assert_eq!(done(apply(n2, &[]))["how"], "next-start");
     n2.ctl(&["start"]).ok();
     assert_eq!(n2.cmap("system.sched_rr"), "no");
+}
+
+#[test]
+fn a_killed_change_is_not_taken_back_by_a_restart_that_would_cost_the_others_their_quorum() {
+    const CHANGE: &str = "/var/lib/clusmgr/change.json";
+    let flags = ["--poll-interval", "0.2"];
+    let lab = Lab::up("margin-killed", "3", &flags);
+    let nodes = [1, 2, 3].map(|k| lab.node(k));
+    let [n1, n2, n3] = &nodes;
+    for node in &nodes {
+        node.wait_state("running");
+        node.wait_ring(3);
+    }
+    let (old, was) = (n1.read(CONF), n1.pid());
+    by_restart(n1);
+    // The new corosync is ready, and what clusmgr holds is still the old text: its record is looked at before
+    // it is replaced.
+    let daemon = n1.daemon_pid();
+    let record = "-P /var/lib/clusmgr/corosync.json -e trace=readlink";
+    let kill = format!("{record} -e inject=readlink:signal=KILL:when=1");
+    let tracer = strace(n1, &kill);
+    assert_ne!(apply(n1, &[]).code, 0);
+    n1.wait_gone(daemon);
+    let_go(n1, tracer);
+    assert!(n1.file(CHANGE).exists() && n1.read(CONF) != old);
+    n3.ctl(&["stop"]).ok();
+    n2.wait("a ring of two", |s| s["cluster"]["total_votes"] == 2);
+    n1.start_daemon(&flags);
+    until("the change is over", LONG, || {
+        (!n1.file(CHANGE).exists()).then_some(())
+    });
+    let pid = n1.pid();
+    assert!(pid != was && n1.corosyncs() == [pid]);
+    assert!(n1.read(CONF) == old);
+    let undone = n1.wait_event("config.undone", 1);
+    let said = "corosync runs with it still: ";
+    assert!(undone["text"].as_str().unwrap().contains(said), "{undone}");
+    let s = n1.wait("it needs a restart", |s| {
+        degraded(s).contains(&"restart-needed")
+    });
+    assert_eq!(s["service"]["pid"], pid, "{s}");
+    assert_eq!(n2.status()["cluster"]["quorate"], true);
+    // The operator may.
+    n1.ctl(&["restart"]).ok();
+    n1.wait("it is well", |s| {
+        s["service"]["state"] == "running" && !degraded(s).contains(&"restart-needed")
+    });
 }
 
 #[test]

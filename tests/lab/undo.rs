@@ -120,6 +120,39 @@ fn a_failed_apply_without_a_restart_gives_a_file_that_is_no_good_back_byte_for_b
 }
 
 #[test]
+fn what_a_full_disk_keeps_from_being_put_back_is_put_back_at_the_next_start_of_corosync() {
+    let lab = Lab::up("undo-owed", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    n1.sh("cp -a /etc/corosync /tmp/kept && mount -n -t tmpfs -o size=1m,mode=755 tiny /etc/corosync && cp -a /tmp/kept/. /etc/corosync/").ok();
+    let full = "[ -e /tmp/filled ] || dd if=/dev/zero of=/etc/corosync/filler bs=4k 2>/dev/null; \
+                touch /tmp/filled; exit 1";
+    refuses_other(&lab, full);
+    let live = || n1.sh(&format!("cat {CONF}")).ok();
+    let old = live();
+    let new = old.replace(NEXT.0, NEXT.1).replace(OTHER.0, OTHER.1);
+    n1.put("/tmp/new.conf", &new);
+    let ran = apply(&n1);
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    let said = "the old configuration is not back: ";
+    assert!(
+        ran.err.contains(said) && ran.err.contains("No space left"),
+        "{ran:?}"
+    );
+    assert!(live() == new && n1.file("/var/lib/clusmgr/change.json").exists());
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    let before = n1.latest();
+    n1.sh("rm /etc/corosync/filler").ok();
+    n1.ctl(&["start"]).ok();
+    n1.wait("the old one runs", |s| {
+        s["service"]["state"] == "running" && s["config"]["drift"] == false
+    });
+    assert!(live() == old && !n1.file("/var/lib/clusmgr/change.json").exists());
+    let mut told = n1.events_of("config.undone");
+    told.retain(|e| e["seq"].as_u64() > Some(before));
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
 fn a_file_that_somebody_edits_during_an_apply_is_left_alone() {
     let lab = Lab::up("undo-foreign", "1 --no-clusmgr", &[]);
     // Somebody edits it as the new corosync starts.

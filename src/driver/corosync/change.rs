@@ -9,7 +9,9 @@ use super::model::MODEL_VERSION;
 use super::proof::{Expected, differs, expected, unsettled};
 use super::store::first_of;
 use super::{CorosyncSys, limits, parse, render};
-use crate::driver::change::{Changes, Effect, Needs, Prepared, Request, Runs, Text, Unfinished};
+use crate::driver::change::{
+    Changes, Effect, Needs, Prepared, Request, Runs, Text, Unfinished, What,
+};
 use crate::error::{Error, Result};
 use crate::event::{Kind, Note, Severity};
 use crate::persist;
@@ -69,7 +71,9 @@ impl CorosyncSys {
 
     /// The live file as it stands, good or not; none if it is not there.
     pub(super) fn live_text(&self) -> Result<Option<Text>> {
-        let bytes = file::read_bounded(&self.params.paths.conf, limits::MAX_FILE as u64)?;
+        let conf = &self.params.paths.conf;
+        let way = "move it away: 'clusmgrctl config revert' then puts there what clusmgr holds";
+        let bytes = file::read_bounded(conf, limits::MAX_FILE as u64).map_err(|e| e.hint(way))?;
         Ok(bytes.map(Zeroizing::new).map(text_of))
     }
 
@@ -93,6 +97,18 @@ impl CorosyncSys {
     }
 
     pub(super) fn put_live(&self, text: &Text) -> Result<()> {
+        self.put_live_if(text, &|| Ok(()))
+    }
+
+    /// The new text, in the place of the old one and of no other: until right before the rename.
+    fn put_live_over(&self, change: &Prepared) -> Result<()> {
+        self.put_live_if(&change.new, &|| match self.is_live(change.old.as_ref())? {
+            true => Ok(()),
+            false => Err(self.foreign(change.what)),
+        })
+    }
+
+    fn put_live_if(&self, text: &Text, check: &dyn Fn() -> Result<()>) -> Result<()> {
         let path = &self.params.paths.conf;
         let secret = parse::parse(&text.bytes).is_ok_and(|c| c.secret_in_file());
         let mode = if secret {
@@ -100,13 +116,14 @@ impl CorosyncSys {
         } else {
             super::store::mode_of(path).unwrap_or(0o644)
         };
-        file::write_atomic(path, &text.bytes, mode).map(drop)
+        file::write_atomic_if(path, &text.bytes, mode, check).map(drop)
     }
 
     pub(super) fn forget_pending(&self) {
         let mut guard = self.corosync_config_mtx.lock();
         guard.pending = None;
         guard.unfinished = None;
+        guard.owes_old = false;
         drop(guard);
         if let Err(e) = file::remove(&self.pending_path()) {
             log::error!("{e}");
@@ -145,9 +162,12 @@ impl Changes for CorosyncSys {
         let pending = Pending::of(change, false);
         let written =
             persist::save(&self.pending_path(), PENDING_VERSION, &pending).and_then(|_| {
-                self.corosync_config_mtx.lock().pending = Some(pending.new);
+                let mut guard = self.corosync_config_mtx.lock();
+                guard.pending = Some(pending.new);
+                guard.owes_old = false;
+                drop(guard);
                 self.put_held_key(change)?;
-                self.put_live(&change.new)
+                self.put_live_over(change)
             });
         self.follow_remote();
         let Err(e) = written else { return Ok(()) };
@@ -163,7 +183,14 @@ impl Changes for CorosyncSys {
                 Err(e)
             }
             // The record stays: the next start takes it back.
-            Err(back) => Err(e.hint(format!("and the way back failed: {back}"))),
+            Err(back) => {
+                let mut guard = self.corosync_config_mtx.lock();
+                guard.pending = None;
+                guard.owes_old = true;
+                drop(guard);
+                self.compare();
+                Err(e.hint(format!("and the way back failed: {back}")))
+            }
         }
     }
 
@@ -263,9 +290,10 @@ impl Changes for CorosyncSys {
 
     fn change_undo(&self, change: &Prepared) -> Result<Option<String>> {
         let to = change.instead().or(change.old.as_ref());
-        if self.is_live(Some(&change.new))? {
-            self.put_back(to)?;
-        } else if !self.is_live(to)? {
+        let back = self.go_back(&change.new, to);
+        // What is somebody else's stays for good; what a fault has kept there is tried for again.
+        self.corosync_config_mtx.lock().owes_old = back.is_err();
+        if !back? {
             return Err(self.foreign("undo"));
         }
         self.follow_remote();
@@ -305,7 +333,9 @@ impl Changes for CorosyncSys {
     }
 
     fn change_over(&self) {
-        self.forget_pending();
+        if !self.corosync_config_mtx.lock().owes_old {
+            self.forget_pending();
+        }
     }
 
     fn change_is_out(&self, change: &Prepared) -> bool {
@@ -324,6 +354,17 @@ impl Changes for CorosyncSys {
         unsettled(&cmap).is_none()
             && differs(&new, &old, &cmap).is_none()
             && differs(&old, &new, &cmap).is_some()
+    }
+
+    fn change_may_restart(&self, change: &Prepared) -> Result<()> {
+        let text = change.back.as_ref().map_or(&[][..], |back| &back.bytes);
+        let config = parse::parse(text).unwrap_or_default();
+        let margin = self.spares_quorum(&What::Revert, change.needs, &config);
+        margin.map(drop).inspect_err(|_| {
+            let detail = "corosync runs with a change that was taken back; 'clusmgrctl restart' brings the \
+                          old configuration into effect";
+            self.set_degraded("restart-needed", detail);
+        })
     }
 
     fn change_unfinished(&self) -> Option<Unfinished> {
@@ -353,6 +394,14 @@ impl CorosyncSys {
             file::write_atomic(&self.backup_path(&old.sha256), &old.bytes, 0o600)?;
         }
         self.keep_text(old)
+    }
+
+    /// In the place of the new text the one that was; whether it is back.
+    fn go_back(&self, new: &Text, to: Option<&Text>) -> Result<bool> {
+        if self.is_live(Some(new))? {
+            return self.put_back(to).map(|()| true);
+        }
+        self.is_live(to)
     }
 
     fn put_back(&self, text: Option<&Text>) -> Result<()> {

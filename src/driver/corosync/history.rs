@@ -18,6 +18,9 @@ pub struct History {
     path: PathBuf,
 }
 
+/// Names of texts and keys have at least so many characters; anything shorter is no name.
+const NAME_MIN: usize = 32;
+
 /// What the file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
@@ -58,6 +61,21 @@ impl History {
         Ok(found)
     }
 
+    /// Whether the damaged file that is kept aside has this name of a text or key in it: who mends it by hand
+    /// wants what its lines stand for.
+    pub fn names_aside(&self) -> impl Fn(&str) -> bool {
+        let aside = file::read_bounded(&self.aside(), SIZE_MAX).ok().flatten();
+        let aside = aside.unwrap_or_default();
+        move |name| {
+            let is = |run: &[u8]| run == name.as_bytes();
+            name.len() >= NAME_MIN && aside.windows(name.len()).any(is)
+        }
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.path.with_extension("jsonl.damaged")
+    }
+
     fn is_too_large(&self) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|m| m.is_file() && m.len() > SIZE_MAX)
     }
@@ -73,7 +91,7 @@ impl History {
             damaged,
         } = self.read()?;
         if damaged > 0 {
-            let aside = self.path.with_extension("jsonl.damaged");
+            let aside = self.aside();
             // One that is too large is moved: a copy could fill the disk.
             let kept = if self.is_too_large() {
                 std::fs::rename(&self.path, &aside)

@@ -23,6 +23,7 @@ impl CorosyncSys {
     /// # Errors
     /// What is wrong, and what that means for the mode.
     pub(super) fn make_ready(&self) -> std::result::Result<(), NotReady> {
+        self.pay_back();
         let guard = self.corosync_config_mtx.lock();
         let (held, changing) = (guard.u.clone(), guard.pending.is_some());
         drop(guard);
@@ -156,7 +157,7 @@ impl CorosyncSys {
     /// tell, and one that a killed change left is no file to take over.
     pub(super) fn take_over_early(&self) {
         let guard = self.corosync_config_mtx.lock();
-        let settling = guard.pending.is_some() || guard.unfinished.is_some();
+        let settling = guard.pending.is_some() || guard.unfinished.is_some() || guard.owes_old;
         drop(guard);
         if settling {
             return;

@@ -68,8 +68,9 @@ impl CorosyncSys {
         let is = |name: &str, of: &dyn Fn(&S01) -> bool| {
             entries.iter().any(|e| e.sha256 == name) || held.as_ref().is_some_and(of)
         };
+        let aside = self.history.names_aside();
         self.prune("conf", &|name| {
-            is(name, &|h| h.conf == name || h.live == name) || under_way(name)
+            is(name, &|h| h.conf == name || h.live == name) || under_way(name) || aside(name)
         });
         // A text that one can go back to may need the key that it had; any other is a secret that nobody
         // needs any more.
@@ -79,6 +80,7 @@ impl CorosyncSys {
                 || held
                     .as_ref()
                     .is_some_and(|h| h.key.as_deref() == Some(name))
+                || aside(name)
         });
     }
 

@@ -62,6 +62,8 @@ pub struct CorosyncConfig {
     pub(super) pending: Option<String>,
     /// A change that the last clusmgr did not finish.
     pub(super) unfinished: Option<Pending>,
+    /// The old text of a change that is over could not be put back: it is owed, and its record stays.
+    pub(super) owes_old: bool,
 }
 
 impl CorosyncSys {

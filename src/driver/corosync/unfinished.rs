@@ -6,8 +6,10 @@ use super::prepare::{needs, plan_lines};
 use super::{CorosyncSys, parse};
 use crate::driver::change::{Needs, Prepared, Text, Unfinished};
 use crate::error::{Error, Result};
+use crate::event::{Kind, Note, Severity};
 use crate::persist;
 use crate::sys::file;
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 impl CorosyncSys {
@@ -34,11 +36,43 @@ impl CorosyncSys {
             if let Err(e) = self.take_back(&pending) {
                 // What is live was checked, and is drift now; the next start tries again.
                 log::error!("{e}");
+                self.corosync_config_mtx.lock().owes_old = true;
                 return Ok(());
             }
         }
         self.corosync_config_mtx.lock().unfinished = Some(pending);
         Ok(())
+    }
+
+    /// Before corosync is started: what a fault kept from being put back is tried for again, since the text
+    /// in its place has failed.
+    pub(super) fn pay_back(&self) {
+        let guard = self.corosync_config_mtx.lock();
+        let owes = guard.owes_old && guard.pending.is_none();
+        drop(guard);
+        if !owes {
+            return;
+        }
+        let load = || persist::load::<Pending>(&self.pending_path(), PENDING_VERSION);
+        let back = load().and_then(|p| p.map(|p| self.take_back(&p).map(|()| p)).transpose());
+        match back {
+            Ok(Some(pending)) if self.is_back(&pending) => {
+                let change = self.change_of(&pending);
+                self.forget_pending();
+                let text = format!(
+                    "{} by {} was undone: the old configuration is back, which could not be put there before",
+                    change.what, change.by
+                );
+                let note = Note::new(Kind::ConfigUndone, Severity::Notice, text);
+                self.note(
+                    note.with("version", change.new.version.0)
+                        .with("sha256", change.new.sha256),
+                );
+            }
+            // It is somebody else's by now.
+            Ok(_) => self.forget_pending(),
+            Err(e) => log::error!("{e}"),
+        }
     }
 
     fn take_back(&self, pending: &Pending) -> Result<()> {
@@ -88,9 +122,13 @@ impl CorosyncSys {
     /// What a clusmgr that was killed left beside the live files, and of corosync's check.
     fn clean_up(&self) {
         let paths = &self.params.paths;
-        for dir in [&paths.conf, &paths.authkey].map(|p| p.parent()) {
+        let elsewhere = self
+            .held_config()
+            .and_then(|c| Some(PathBuf::from(c.keyfile()?)));
+        let key = elsewhere.as_ref().unwrap_or(&paths.authkey);
+        for path in [&paths.conf, &paths.authkey, key] {
             // A directory that is not there has nothing in it; any other fault shows at the start.
-            let _ = dir.map(file::clean_temps);
+            let _ = file::real_path(path).parent().map(file::clean_temps);
         }
         let Ok(found) = std::fs::read_dir(&self.params.run_dir) else {
             return;

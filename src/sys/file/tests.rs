@@ -242,3 +242,33 @@ fn a_directory_is_made_with_its_mode_and_unmade_with_its_parents() {
         .to_string();
     assert!(e.starts_with("create ") && e.contains("; "), "{e}");
 }
+
+#[test]
+fn what_the_check_right_before_the_rename_refuses_is_not_written() {
+    let d = dir();
+    let p = d.path().join("f");
+    write_atomic(&p, b"old", 0o644).unwrap();
+    let refuse = || Err(Error::new("write", "f", "it is another one by now"));
+    let e = write_atomic_if(&p, b"new", 0o644, &refuse).unwrap_err();
+    assert!(e.to_string().contains("another one by now"), "{e}");
+    assert_eq!(fs::read(&p).unwrap(), b"old");
+    assert_eq!(fs::read_dir(d.path()).unwrap().count(), 1);
+    // The check finds the old file still there.
+    let sees = || {
+        assert_eq!(fs::read(&p).unwrap(), b"old");
+        Ok(())
+    };
+    write_atomic_if(&p, b"new", 0o644, &sees).unwrap();
+    assert_eq!(fs::read(&p).unwrap(), b"new");
+}
+
+#[test]
+fn a_link_stays_where_the_file_behind_it_is_removed() {
+    let d = dir();
+    let (link, real) = (d.path().join("link"), d.path().join("real"));
+    symlink("real", &link).unwrap();
+    write_atomic(&link, b"text", 0o644).unwrap();
+    remove(&link).unwrap();
+    assert!(!real.exists() && fs::symlink_metadata(&link).unwrap().is_symlink());
+    remove(&link).unwrap();
+}
