@@ -22,7 +22,7 @@ pub enum Look {
 /// Looks at this node's own state, and at what the others have said, of all that there are.
 #[must_use]
 pub fn look(own: &Status, others: &[Peer], heard: &[(Peer, PeerReport)]) -> Look {
-    if let Some(why) = no_margin(own, others) {
+    if let Some(why) = edited(own).or_else(|| no_margin(own, others)) {
         return Look::Against(why);
     }
     let mut again = None;
@@ -35,6 +35,16 @@ pub fn look(own: &Status, others: &[Peer], heard: &[(Peer, PeerReport)]) -> Look
         }
     }
     again.map_or(Look::Clear, Look::Again)
+}
+
+/// A new corosync would read what this one does not run with, and another key parts it from its ring.
+fn edited(own: &Status) -> Option<String> {
+    let what = match (own.key.drift, own.config.drift) {
+        (true, _) => "authkey",
+        (_, true) => "corosync.conf",
+        _ => return None,
+    };
+    Some(format!("this node's {what} was changed by hand"))
 }
 
 /// What of the cluster as this node sees it forbids that it goes.
@@ -130,8 +140,13 @@ mod tests {
     fn it_is_its_turn_only_where_all_are_well_and_nobody_else_goes() {
         assert_eq!(after(|_, _| ()), Look::Clear);
         type Change = fn(&mut Status, &mut Heard);
-        let against: [(Change, &str); 9] = [
+        let against: [(Change, &str); 11] = [
             (|o, _| o.cluster = None, "no quorate member"),
+            (|o, _| o.key.drift = true, "this node's authkey was changed"),
+            (
+                |o, _| o.config.drift = true,
+                "this node's corosync.conf was changed",
+            ),
             (
                 |o, _| o.cluster.as_mut().unwrap().members[2].state = MemberState::Left,
                 "n3 is no member",

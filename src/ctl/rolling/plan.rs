@@ -6,12 +6,13 @@ use crate::wire::{ClusterStatus, MemberState, Status};
 use serde::Serialize;
 
 /// Degraded for one of these, a node would not come back as it went, or be joined by the next.
-const ILL: [&str; 5] = [
+const ILL: [&str; 6] = [
     "config-version-behind",
     "peer-config",
     "peer-key",
     "peer-identity",
     "drift",
+    "key-drift",
 ];
 
 /// One node's turn.
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn what_forbids_it_is_told_with_the_node() {
         type Change = fn(&mut Nodes);
-        let table: [(&str, u32, Change, &str); 15] = [
+        let table: [(&str, u32, Change, &str); 16] = [
             (
                 "two nodes without two_node",
                 2,
@@ -302,6 +303,12 @@ mod tests {
                 3,
                 |n| *status(n, 1) = status(n, 1).clone().degraded("drift"),
                 "n2 is degraded, drift: ",
+            ),
+            (
+                "a key of its own",
+                3,
+                |n| *status(n, 1) = status(n, 1).clone().degraded("key-drift"),
+                "n2 is degraded, key-drift: ",
             ),
             (
                 "behind",
