@@ -178,3 +178,27 @@ fn a_node_that_is_not_configured_or_has_no_key_says_so() {
     let ran = n1.ctl(&["--node", "n1", "status", "--json"]);
     assert_eq!(ran.code, 150, "{ran:?}");
 }
+
+#[test]
+fn a_node_without_a_configuration_answers_by_its_key_where_it_is_told_to_listen() {
+    let lab = formed("remote-bare", "2", 2);
+    let (n1, n2) = (lab.node(1), lab.node(2));
+    wait_all(&n1, "both", |n| reached(n) == ["ok"; 2]);
+    n2.end_daemon("TERM");
+    n2.sh("rm -r /etc/corosync/corosync.conf /var/lib/clusmgr/*")
+        .ok();
+    n2.start_daemon(&["--listen", "10.77.0.2"]);
+    let status = || {
+        let ran = n1.ctl(&["--node", "n2", "status", "--json"]);
+        serde_json::from_str::<Value>(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"))
+    };
+    assert_eq!(status()["mode_reason"], "unconfigured", "{}", status());
+    let nodes = all(&n1, &["status"]);
+    assert_eq!(reached(&nodes), ["ok"; 2]);
+    // One that is no good, and was never held.
+    n2.put("/etc/corosync/corosync.conf", "totem {\n");
+    until("it is no good", LONG, || {
+        (status()["mode_reason"] == "bad-config").then_some(())
+    });
+    assert_eq!(reached(&all(&n1, &["status"])), ["ok"; 2]);
+}

@@ -147,11 +147,7 @@ impl CorosyncSys {
                 value.and_then(|v| AuthKey::from_bytes(v).ok()),
             ));
         };
-        let bytes = file::read_bounded(&path, MAX_KEY_FILE)?;
-        let key = bytes
-            .map(|b| AuthKey::from_named(path.display(), b))
-            .transpose()?;
-        Ok(LiveKey::File(path, key))
+        read_key_file(path)
     }
 
     /// Compares the live files with what clusmgr holds, and tells what changed. For an adopted
@@ -258,6 +254,15 @@ impl CorosyncSys {
             ));
         }
     }
+}
+
+/// What is in the place of a key, checked.
+pub(super) fn read_key_file(path: PathBuf) -> Result<LiveKey> {
+    let bytes = file::read_bounded(&path, MAX_KEY_FILE)?;
+    let key = bytes
+        .map(|b| AuthKey::from_named(path.display(), b))
+        .transpose()?;
+    Ok(LiveKey::File(path, key))
 }
 
 impl LiveKey {

@@ -6,14 +6,15 @@
 //! something looks at once.
 
 use super::authkey::AuthKey;
-use super::live::LiveKey;
+use super::limits::MAX_FILE;
+use super::live::{LiveKey, read_key_file};
 use super::model::Config;
 use super::nodes::Node;
 use super::store::S01;
 use super::{CorosyncSys, parse};
 use crate::noise::Psk;
 use crate::remote::{RemoteNode, RemoteView};
-use crate::sys::file::FileId;
+use crate::sys::file::{self, FileId};
 use crate::sys::host;
 use crate::sys::wake::Waker;
 use parking_lot::Mutex;
@@ -127,11 +128,29 @@ impl CorosyncSys {
         }
     }
 
-    /// Of the live files, if they can be used; else of what clusmgr holds, with which it would go on.
+    /// Of the live files, if they can be used; else of what clusmgr holds, with which it would go on; else
+    /// of the key alone.
     fn look(&self) -> Found {
         match self.read_live() {
             Ok(Some(live)) => self.found(&live.config, live.key.psk(), live.key.path()),
-            _ => self.look_at_held().unwrap_or_default(),
+            _ => self.look_at_held().unwrap_or_else(|| self.look_at_key()),
+        }
+    }
+
+    /// Who has it may ask what is wrong here, where `--listen` says where. A file that is no good says at
+    /// most where the key is.
+    fn look_at_key(&self) -> Found {
+        let conf = file::read_bounded(&self.params.paths.conf, MAX_FILE as u64);
+        let conf = conf.ok().flatten().map(Zeroizing::new);
+        let config = conf.and_then(|bytes| parse::parse(&bytes).ok());
+        let (key_path, key) = match config.filter(Config::needs_key) {
+            Some(config) => (self.key_file(&config), self.read_key(&config)),
+            None => (None, read_key_file(self.params.paths.authkey.clone())),
+        };
+        Found {
+            psk: key.ok().and_then(|key| key.psk()),
+            key_path,
+            ..Found::default()
         }
     }
 

@@ -119,15 +119,37 @@ fn change(old: &str, new: &str) -> Prepared {
 }
 
 #[test]
-fn without_a_configuration_it_is_empty() {
+fn without_a_configuration_it_has_the_key_if_there_is_one_and_nothing_else() {
     let bed = Bed::new();
     let view = bed.look();
     assert_eq!((view.generation, view.local), (0, None));
     assert!(view.nodes.is_empty() && view.psk.is_none());
+    let key_alone = |wanted: Option<Psk>| {
+        let view = bed.look();
+        assert!(view.nodes.is_empty() && view.local.is_none());
+        assert_eq!(view.psk, wanted);
+    };
     bed.put("authkey", &KEY);
-    assert_eq!(bed.look().generation, 0);
+    key_alone(psk(&KEY));
+    bed.put("authkey", b"too short");
+    key_alone(None);
+    bed.put("authkey", &OTHER);
+    key_alone(psk(&OTHER));
     bed.put("corosync.conf", b"totem {\n");
-    assert_eq!(bed.look().generation, 0);
+    key_alone(psk(&OTHER));
+    // A version that is no number; the key is where it says.
+    let at = bed.dir.path().join("other").display().to_string();
+    let bad = conf(1, "10.0.0.1", &format!(" keyfile: {at}\n"));
+    let bad = bad.replace("config_version: 1", "config_version: one");
+    bed.put("other", b"too short");
+    bed.put("corosync.conf", bad.as_bytes());
+    key_alone(None);
+    bed.put("other", &KEY);
+    key_alone(psk(&KEY));
+    bed.remove("corosync.conf");
+    key_alone(psk(&OTHER));
+    bed.remove("authkey");
+    key_alone(None);
 }
 
 #[test]
