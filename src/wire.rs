@@ -301,6 +301,9 @@ pub struct ConfigStatus {
     pub sha256: Option<String>,
     /// Whether the live file differs from that.
     pub drift: bool,
+    /// Its version then: a start uses it as it is. Left out where it cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_version: Option<ConfigVersion>,
 }
 
 /// The key.

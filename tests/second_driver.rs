@@ -361,6 +361,7 @@ fn report(id: u32) -> PeerReport {
         members: vec![NodeId(8)],
         isolated: false,
         drift: false,
+        file_version: None,
         claiming: false,
         restarting: false,
     }

@@ -82,12 +82,12 @@ pub(super) fn newest(report: &PeerReport) -> Option<ConfigVersion> {
 }
 
 /// The version that corosync would be started with here. A file that was edited by hand is started as it
-/// is; what runs with it tells its version.
+/// is; what runs with it tells its version, and where nothing runs the file itself.
 pub(super) fn to_start(own: &PeerReport) -> Option<ConfigVersion> {
-    if own.drift {
-        newest(own)
-    } else {
-        own.config_version
+    match (own.drift, own.running_version) {
+        (true, Some(_)) => newest(own),
+        (true, None) => own.file_version.or(own.config_version),
+        (false, _) => own.config_version,
     }
 }
 

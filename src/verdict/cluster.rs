@@ -211,7 +211,8 @@ impl Findings<'_> {
 
     /// A peer runs with a newer configuration than this node, or than its file.
     fn behind(&mut self, cluster: &ClusterStatus) {
-        let (running, file) = (cluster.config_version, self.status.config.version);
+        let config = &self.status.config;
+        let running = cluster.config_version;
         let newest = cluster
             .members
             .iter()
@@ -224,10 +225,15 @@ impl Findings<'_> {
         let older = |own: Option<_>| own.is_some_and(|own| own < version);
         // In a reload of the whole cluster one node is always first: what runs counts once the daemon
         // has seen it last. What clusmgr holds is not what the next start uses if there is drift.
+        let to_start = if config.drift {
+            config.file_version
+        } else {
+            config.version
+        };
         let told = |d: &DegradedItem| d.reason == "config-version-behind";
         let behind = match older(running) {
             true => self.status.degraded.iter().any(told),
-            false => older(file) && !self.status.config.drift,
+            false => older(to_start),
         };
         if !behind {
             return;
@@ -241,8 +247,12 @@ impl Findings<'_> {
             let line = format!("corosync runs with config_version {v} here");
             verdict.evidence.push(line);
         }
-        if let Some(v) = file {
+        if let Some(v) = config.version {
             let line = format!("clusmgr holds config_version {v}");
+            verdict.evidence.push(line);
+        }
+        if let Some(v) = config.file_version {
+            let line = format!("{} has config_version {v}", config.path);
             verdict.evidence.push(line);
         }
         self.add(verdict);

@@ -261,6 +261,27 @@ fn a_newer_version_of_a_peer_counts_once_it_lasts() {
         "config-version-behind"
     );
     assert!(judged(&edit(newer(8), own)).ok);
+    // A hand edit is what the next start uses, whatever is held.
+    let edited = |file, version: Option<u64>| {
+        edit(edit(newer(file), own), |s| {
+            (s.config.drift, s.config.file_version) = (true, version.map(ConfigVersion));
+        })
+    };
+    let report = judged(&edited(8, Some(7)));
+    assert_eq!(report.first(), "config-version-behind");
+    let evidence = report.verdicts[0].evidence.join("\n");
+    assert!(
+        evidence.contains("corosync.conf has config_version 7"),
+        "{evidence}"
+    );
+    for version in [Some(8), None] {
+        let report = judged(&edited(7, version));
+        let behind = report
+            .verdicts
+            .iter()
+            .any(|v| v.code == "config-version-behind");
+        assert!(!behind, "{report:#?}");
+    }
 }
 
 #[test]

@@ -162,6 +162,9 @@ pub struct PeerReport {
     /// Its corosync.conf is not what its clusmgr holds.
     #[serde(default)]
     pub drift: bool,
+    /// `totem.config_version` of that corosync.conf; left out where it cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_version: Option<ConfigVersion>,
     /// It is asked to restart corosync in a round over all nodes, and looks whether it may.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub claiming: bool,
@@ -216,6 +219,7 @@ impl Status {
                 .collect(),
             isolated: self.degraded.iter().any(|d| d.reason == "isolated"),
             drift: self.config.drift,
+            file_version: self.config.file_version,
             claiming: false,
             restarting: false,
         }

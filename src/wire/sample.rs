@@ -73,6 +73,7 @@ pub(crate) fn healthy(nodes: u32, links: u8) -> Status {
             version: Some(ConfigVersion(7)),
             sha256: Some("0123456789abcdef".repeat(4)),
             drift: false,
+            file_version: None,
         },
         key: KeyStatus {
             path: Some("/etc/corosync/authkey".to_owned()),

@@ -74,6 +74,37 @@ fn a_node_that_was_away_is_told_of_the_newer_version_before_its_corosync_starts(
 }
 
 #[test]
+fn an_older_file_that_was_put_there_meanwhile_is_told_before_corosync_starts_with_it() {
+    let lab = formed("first-edit", "2", 2);
+    let [n1, n2] = &[1, 2].map(|k| lab.node(k));
+    let text = String::from_utf8(n1.read(CONF)).unwrap();
+    for node in [n1, n2] {
+        node.put(
+            "/tmp/new.conf",
+            text.replace("config_version: 1\n", "config_version: 2\n"),
+        );
+        node.ctl(&["config", "apply", "--this-node-only", "/tmp/new.conf"])
+            .ok();
+    }
+    let seq = n2.latest();
+    n2.end_daemon("TERM");
+    n2.edit_conf(|t| t.replace("config_version: 2\n", "config_version: 1\n"));
+    n2.start_daemon(&[]);
+    let start = wait_after(n2, seq, "service.starting", |_| true);
+    let told = after(n2, seq, "peer.differs");
+    let fields = [
+        ("node", json!("n1")),
+        ("what", json!("config-version")),
+        ("ours", json!(1)),
+        ("theirs", json!(2)),
+    ];
+    let told = told.iter().find(|e| has(e, &fields));
+    let told = told.unwrap_or_else(|| panic!("{:#?}", n2.events()));
+    assert!(told["seq"].as_u64() < start["seq"].as_u64(), "{told}");
+    assert_eq!(n2.status()["config"]["file_version"], 1);
+}
+
+#[test]
 fn a_configuration_that_comes_later_is_compared_before_the_first_start_too() {
     let lab = formed("first-late", "2", 2);
     let [n1, n2] = &[1, 2].map(|k| lab.node(k));

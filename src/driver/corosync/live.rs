@@ -161,6 +161,7 @@ impl CorosyncSys {
         match self.read_live() {
             Ok(None) => self.set_drift(false),
             Ok(Some(live)) => {
+                self.see_version(Some(&live));
                 self.set_drift(!ours(&live.sha));
                 // A change that is under way may name another key, which is held once it is proved.
                 if held.is_ours(&live.sha) || pending.as_deref() != Some(live.sha.as_str()) {
@@ -174,6 +175,7 @@ impl CorosyncSys {
                     file::read_bounded(&self.params.paths.conf, super::limits::MAX_FILE as u64);
                 let bytes = bytes.ok().flatten().map(Zeroizing::new);
                 let sha = bytes.map(|b| render::sha256_hex(&b));
+                self.see_version(None);
                 self.set_drift(!sha.is_some_and(|s| ours(&s)));
                 self.set_degraded(
                     "bad-config",
@@ -202,6 +204,12 @@ impl CorosyncSys {
                 self.set_degraded("key-unwritable", &e.to_string());
             }
         }
+    }
+
+    /// Which version a live file that is not ours would be started with; before it is called drift.
+    pub(super) fn see_version(&self, live: Option<&Live>) {
+        let version = live.map(|l| l.config.config_version());
+        self.corosync_config_mtx.lock().file_version = version;
     }
 
     pub(super) fn set_drift(&self, drift: bool) {

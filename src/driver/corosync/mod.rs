@@ -330,6 +330,7 @@ impl DriverData for CorosyncSys {
             version: guard.version,
             sha256: guard.u.as_ref().map(|u| u.conf.clone()),
             drift: guard.drift,
+            file_version: guard.file_version.filter(|_| guard.drift),
         }
     }
 

@@ -63,6 +63,7 @@ impl CorosyncSys {
                 live
             }
             (Some(_), Some(live)) => {
+                self.see_version(Some(&live));
                 self.set_drift(true);
                 live
             }

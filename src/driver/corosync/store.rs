@@ -52,6 +52,8 @@ pub struct CorosyncConfig {
     pub literal: bool,
     /// The live file is not ours.
     pub drift: bool,
+    /// Version of the live file, where that can be used: of a start, if there is drift.
+    pub(super) file_version: Option<ConfigVersion>,
     /// The live key is not ours.
     pub key_drift: bool,
     /// Where the key is; none where it needs no file.

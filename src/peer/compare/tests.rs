@@ -28,6 +28,7 @@ fn report(id: u32) -> PeerReport {
         members: [1, 2, 3].map(NodeId).into(),
         isolated: false,
         drift: false,
+        file_version: None,
         claiming: false,
         restarting: false,
     }
@@ -385,4 +386,33 @@ fn what_a_peer_runs_with_counts_where_it_is_newer_than_what_it_holds() {
     // A node that runs with less than it holds starts with what it holds.
     let waits = edit(report(1), |p| p.running_version = Some(ConfigVersion(6)));
     assert_eq!(kinds(&r.go(&waits, vec![(2, says(report(2)))])), [""; 0]);
+}
+
+#[test]
+fn a_hand_edit_that_nothing_runs_with_counts_as_it_would_be_started() {
+    let drifts = |version: Option<u64>| {
+        edit(report(1), |p| {
+            (p.state, p.drift) = (ServiceState::Stopped, true);
+            p.file_version = version.map(ConfigVersion);
+        })
+    };
+    let go = |version, theirs| {
+        let other = edit(report(2), |p| {
+            p.config_version = Some(ConfigVersion(theirs));
+        });
+        Rounds::default().go(&drifts(version), vec![(2, says(other))])
+    };
+    // Older than what is held, here and there.
+    let out = go(Some(5), 7);
+    assert_eq!(kinds(&out), ["peer.differs", "degraded"]);
+    let note = &out.notes[0];
+    assert!(note.text.contains("this node is behind"), "{}", note.text);
+    assert_eq!(
+        (field(note, "ours"), field(note, "theirs")),
+        (json!(5), json!(7))
+    );
+    // As new as the others' already, whatever is held here; and one that cannot be started.
+    assert_eq!(kinds(&go(Some(9), 9)), [""; 0]);
+    assert_eq!(kinds(&go(Some(7), 7)), [""; 0]);
+    assert_eq!(kinds(&go(None, 7)), [""; 0]);
 }

@@ -20,6 +20,7 @@ fn report(id: u32, members: &[u32]) -> PeerReport {
         members: members.iter().copied().map(NodeId).collect(),
         isolated: false,
         drift: false,
+        file_version: None,
         claiming: false,
         restarting: false,
     }

@@ -37,6 +37,7 @@ fn report(id: u32, version: u64) -> PeerReport {
         members: vec![NodeId(2), NodeId(3)],
         isolated: false,
         drift: false,
+        file_version: None,
         claiming: false,
         restarting: false,
     }

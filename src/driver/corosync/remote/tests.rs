@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::driver::Params;
 use crate::driver::change::{Changes, Effect, Needs, Prepared, Text};
 use crate::driver::corosync::change::text_of;
+use crate::driver::{DriverData, Params};
 use crate::paths::CorosyncPaths;
 use crate::sys::ready;
 use crate::types::{ConfigVersion, NodeId};
@@ -209,6 +209,30 @@ fn a_hand_edit_and_a_replaced_or_removed_key_are_followed() {
     // A start puts the key that is held back in its place.
     bed.sys.make_ready().unwrap();
     assert_eq!(bed.look().psk, psk(&KEY));
+}
+
+#[test]
+fn the_version_of_a_hand_edit_is_told_as_long_as_it_is_one_and_can_be_used() {
+    let bed = Bed::held();
+    let ours = fs::read(bed.dir.path().join("corosync.conf")).unwrap();
+    let told = || {
+        bed.sys.compare();
+        let config = bed.sys.config_status();
+        (config.drift, config.version, config.file_version)
+    };
+    let one = Some(ConfigVersion(1));
+    assert_eq!(told(), (false, one, None));
+    bed.put("corosync.conf", conf(9, "10.0.0.1", "").as_bytes());
+    assert_eq!(told(), (true, one, Some(ConfigVersion(9))));
+    bed.put("corosync.conf", b"totem {\n");
+    assert_eq!(told(), (true, one, None));
+    // A start looks for itself.
+    bed.put("corosync.conf", conf(5, "10.0.0.1", "").as_bytes());
+    bed.sys.make_ready().unwrap();
+    let started = bed.sys.config_status().file_version;
+    assert_eq!(started, Some(ConfigVersion(5)));
+    bed.put("corosync.conf", &ours);
+    assert_eq!(told(), (false, one, None));
 }
 
 #[test]
