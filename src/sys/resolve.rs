@@ -39,27 +39,8 @@ pub fn resolve(names: &[String], limit: Duration) -> BTreeMap<String, Vec<IpAddr
     RESOLVER.each(names, Instant::now() + limit)
 }
 
-/// The addresses of these names and numbers, each once and in order, as far as they are known by the
-/// deadline. Numbers take no time.
-#[must_use]
-pub fn addresses(texts: &[String], deadline: Instant) -> Vec<IpAddr> {
-    let is_name = |t: &&String| t.parse::<IpAddr>().is_err();
-    let names: Vec<String> = texts.iter().filter(is_name).cloned().collect();
-    let found = RESOLVER.each(&names, deadline);
-    let mut all = Vec::new();
-    for text in texts {
-        let known = || found.get(text).cloned().unwrap_or_default();
-        for ip in text.parse().map_or_else(|_| known(), |ip| vec![ip]) {
-            if !all.contains(&ip) {
-                all.push(ip);
-            }
-        }
-    }
-    all
-}
-
-/// As [`addresses`], without any wait: what is new enough, else what was known before. Names that are not
-/// new are asked for meanwhile; whether there was none of them.
+/// The addresses of these names and numbers, each once and in order, without any wait: what is new enough,
+/// else what was known before. Names that are not new are asked for meanwhile; whether there was none of them.
 #[must_use]
 pub fn at_hand(texts: &[String]) -> (Vec<IpAddr>, bool) {
     RESOLVER.at_hand(texts)
@@ -308,16 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_themselves_and_take_no_time() {
-        let found = addresses(
-            &names(&["10.0.0.1", "10.0.0.1", "::1"]),
-            Instant::now() - LONG,
-        );
-        assert_eq!(
-            found,
-            ["10.0.0.1", "::1"].map(|a| a.parse::<IpAddr>().unwrap_or(IpAddr::from([0; 4])))
-        );
-        let found = addresses(&names(&["localhost"]), Instant::now() + LONG);
+    fn numbers_are_themselves_and_names_are_found() {
+        let numbers = names(&["10.0.0.1", "10.0.0.1", "::1"]);
+        let both = ["10.0.0.1", "::1"].map(|a| a.parse::<IpAddr>().unwrap_or(IpAddr::from([0; 4])));
+        assert_eq!(at_hand(&numbers), (both.to_vec(), true));
+        let found = resolve(&names(&["localhost"]), LONG);
+        let found = found.get("localhost").cloned().unwrap_or_default();
         assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback));
     }
 }

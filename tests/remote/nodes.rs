@@ -202,3 +202,30 @@ fn a_node_without_a_configuration_answers_by_its_key_where_it_is_told_to_listen(
     });
     assert_eq!(reached(&all(&n1, &["status"])), ["ok"; 2]);
 }
+
+#[test]
+fn a_link_address_by_name_is_followed_when_the_name_comes_to_stand_for_another() {
+    let lab = Lab::up("remote-name", "1", &[]);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    n1.sh("cat /etc/hosts >/tmp/hosts && mount -n --bind /tmp/hosts /etc/hosts")
+        .ok();
+    // Neither is an address of the node yet: it listens there all the same.
+    let is = |address: &str| {
+        n1.sh(&format!("echo {address} ring.test >/tmp/hosts")).ok();
+    };
+    let listens_at = |address: &str| {
+        until(&format!("it listens at {address}"), LONG, || {
+            let out = n1.run(&["ss", "-Hltn"]).out;
+            let all = out.split_whitespace().filter(|w| w.ends_with(":5407"));
+            let all: Vec<&str> = all.collect();
+            (all == [format!("{address}:5407")]).then_some(())
+        });
+    };
+    listens_at("10.77.0.1");
+    is("10.77.0.8");
+    n1.edit_conf(|t| t.replace("ring0_addr: 10.77.0.1", "ring0_addr: ring.test"));
+    listens_at("10.77.0.8");
+    is("10.77.0.9");
+    listens_at("10.77.0.9");
+}

@@ -4,7 +4,7 @@ use super::super::Manager;
 use super::super::dispatch::Caller;
 use super::super::threads::Threads;
 use super::Shared;
-use super::listen::addresses;
+use super::listen::{Addresses, LISTEN_AGAIN};
 use super::member::{Member, Slot};
 use super::places::Admission;
 use super::refusals::Refusals;
@@ -27,22 +27,21 @@ use std::time::{Duration, Instant};
 const AT_ONCE: usize = 16;
 /// How long nobody is let in when a descriptor or memory is missing.
 const SHORTAGE: Duration = Duration::from_secs(1);
-/// How soon a listener that could not be had is tried for again.
-const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// Most characters of a name that somebody gives himself.
 const NAME_MAX: usize = 64;
 
 /// What the thread has.
 pub(super) struct Door {
     listen: Listen,
+    addresses: Addresses,
     source: Arc<dyn RemoteSource>,
     manager: Arc<dyn Manager>,
     shared: Arc<Shared>,
     waker: Arc<Waker>,
     view: Arc<RemoteView>,
     listeners: Vec<(SocketAddr, TcpListener)>,
-    /// When to try again for those that could not be had; and what was told of them.
-    missing: Option<Instant>,
+    /// When to look again, for those that could not be had and for names; and what was told of them.
+    due: Option<Instant>,
     told: String,
     strangers: Vec<Stranger>,
     refusals: Refusals,
@@ -61,13 +60,14 @@ impl Door {
     ) -> Door {
         Door {
             listen,
+            addresses: Addresses::default(),
             source,
             manager,
             shared,
             waker,
             view: Arc::default(),
             listeners: Vec::new(),
-            missing: Some(Instant::now()),
+            due: Some(Instant::now()),
             told: String::new(),
             strangers: Vec::new(),
             refusals: Refusals::default(),
@@ -97,7 +97,8 @@ impl Door {
     fn follow_configuration(&mut self) {
         let view = self.source.remote();
         let changed = view.generation != self.view.generation;
-        let due = self.missing.is_some_and(|at| at <= Instant::now());
+        let now = Instant::now();
+        let due = self.due.is_some_and(|at| at <= now);
         if !changed && !due {
             return;
         }
@@ -109,8 +110,8 @@ impl Door {
             self.shared.expel();
         }
         self.view = view;
-        // A name that was not found yet is an address that is missing too.
-        let (wanted, unnamed) = addresses(&self.listen, &self.view, changed);
+        let look = self.addresses.look(&self.listen, &self.view, changed, now);
+        let wanted = look.addresses;
         self.listeners.retain(|(a, _)| wanted.contains(a));
         let mut failed = Vec::new();
         for address in &wanted {
@@ -122,8 +123,12 @@ impl Door {
                 Err(e) => failed.push(e.to_string()),
             }
         }
-        self.missing = (!failed.is_empty() || unnamed).then(|| Instant::now() + LISTEN_AGAIN);
-        self.tell(&failed);
+        let failing = (!failed.is_empty()).then(|| now + LISTEN_AGAIN);
+        self.due = failing.into_iter().chain(look.again).min();
+        // What a name stands for is known in a moment.
+        if !look.soon {
+            self.tell(&failed);
+        }
         let bound = self.listeners.iter().map(|(_, l)| l.local_addr());
         let addresses = bound.filter_map(io::Result::ok).collect();
         *self.shared.addresses.lock() = addresses;
@@ -307,7 +312,7 @@ impl Door {
     /// Until there is something to do.
     fn rest(&self, short: bool) {
         let deadlines = self.strangers.iter().map(|s| s.deadline);
-        let deadline = deadlines.chain(self.missing).min();
+        let deadline = deadlines.chain(self.due).min();
         if short {
             let until = Instant::now() + SHORTAGE;
             let _ = wait([(self.waker.as_fd(), Want::Read)], Some(until));
