@@ -14,14 +14,22 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
+/// Most bytes in a segment, each way. An interface may say that it takes more than a switch on the way does,
+/// which then drops what is long without a word: a handshake passes, and its answer does not. This fits in
+/// the least MTU that IPv6 allows, 1280.
+const SEGMENT: u32 = 1200;
 
+/// What is to be set before it listens or connects is set.
 fn new_socket(address: &SocketAddr) -> nix::Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    socket(family, SockType::Stream, flags, None)
+    let fd = socket(family, SockType::Stream, flags, None)?;
+    // Without it, as where a kernel refuses it, most ways are as wide as the interfaces say.
+    let _ = setsockopt(&fd, sockopt::TcpMaxSeg, &SEGMENT);
+    Ok(fd)
 }
 
 /// Listens on an address, which need not be there yet: a link may come up later than clusmgr.
@@ -113,6 +121,7 @@ pub fn connected(stream: &TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::sys::ready::{Want, wait};
+    use std::io::{Read, Write};
     use std::os::fd::AsFd;
     use std::time::{Duration, Instant};
 
@@ -146,6 +155,36 @@ mod tests {
             drop(listener);
             let e = outcome(address).unwrap_err();
             assert_eq!(e.kind(), io::ErrorKind::ConnectionRefused);
+        }
+    }
+
+    #[test]
+    fn a_segment_is_short_whatever_the_interface_takes() {
+        for text in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = listen_on(text.parse().unwrap()).unwrap();
+            let stream = begin_connect(listener.local_addr().unwrap()).unwrap();
+            let soon = Instant::now() + Duration::from_secs(20);
+            wait([(stream.as_fd(), Want::Write)], Some(soon)).unwrap();
+            connected(&stream).unwrap();
+            wait([(listener.as_fd(), Want::Read)], Some(soon)).unwrap();
+            let (other, _) = listener.accept().unwrap();
+            for end in [&stream, &other] {
+                let segment = getsockopt(end, sockopt::TcpMaxSeg).unwrap();
+                assert!(segment <= SEGMENT, "{segment}");
+            }
+            // A message of many of them passes.
+            let message = vec![7; 1 << 20];
+            stream.set_nonblocking(false).unwrap();
+            other.set_nonblocking(false).unwrap();
+            std::thread::scope(|s| {
+                s.spawn(|| {
+                    (&stream).write_all(&message).unwrap();
+                    stream.shutdown(std::net::Shutdown::Write).unwrap();
+                });
+                let mut came = Vec::new();
+                (&other).read_to_end(&mut came).unwrap();
+                assert!(came == message, "{} bytes", came.len());
+            });
         }
     }
 
