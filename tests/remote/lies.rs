@@ -119,6 +119,7 @@ fn said(name: &str) -> Vec<u8> {
             set("quorate", json!(true));
             set("isolated", json!(true));
         }
+        "newer" => set("config_version", json!(9)),
         "negative" => set("config_version", json!(-1)),
         "fraction" => set("config_version", json!(1e300)),
         "controls" => {

@@ -389,6 +389,28 @@ fn what_a_peer_runs_with_counts_where_it_is_newer_than_what_it_holds() {
 }
 
 #[test]
+fn a_version_that_no_cluster_reaches_is_not_believed() {
+    for lie in [u64::MAX, u64::MAX - 1, 1 << 63] {
+        let lies = |config, running| {
+            let other = edit(report(2), |p| {
+                p.config_version = Some(ConfigVersion(config));
+                p.running_version = Some(ConfigVersion(running));
+            });
+            Rounds::default().two(says(other))
+        };
+        let out = lies(lie, lie);
+        assert_eq!(kinds(&out), [""; 0]);
+        assert_eq!(out.statuses[0].config_version, None);
+        let said = &out.heard[0].1;
+        assert_eq!((said.config_version, said.running_version), (None, None));
+        let out = lies(8, lie);
+        assert_eq!(out.statuses[0].config_version, Some(ConfigVersion(8)));
+        let out = lies((1 << 63) - 1, 7);
+        assert_eq!(field(&out.notes[0], "theirs"), (1u64 << 63) - 1);
+    }
+}
+
+#[test]
 fn a_hand_edit_that_nothing_runs_with_counts_as_it_would_be_started() {
     let drifts = |version: Option<u64>| {
         edit(report(1), |p| {
