@@ -258,7 +258,10 @@ fn what_the_check_right_before_the_rename_refuses_is_not_written() {
         assert_eq!(fs::read(&p).unwrap(), b"old");
         Ok(())
     };
-    write_atomic_if(&p, b"new", 0o644, &sees).unwrap();
+    assert_eq!(
+        write_atomic_if(&p, b"new", 0o644, &sees).unwrap(),
+        Written::Replaced
+    );
     assert_eq!(fs::read(&p).unwrap(), b"new");
 }
 
