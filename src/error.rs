@@ -151,6 +151,12 @@ impl Error {
         self
     }
 
+    /// Why it failed, for a sentence that says the rest itself.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
     /// The kind, for exit codes and replies.
     #[must_use]
     pub fn of_kind(&self) -> Kind {

@@ -210,7 +210,7 @@ impl Changes for Data {
     fn change_undone(&self, _change: &Prepared, _how: Needs, _why: &str) {
         self.script.lock().unwrap().asked.push("undone");
     }
-    fn change_over(&self) {}
+    fn change_over(&self, _runs: bool) {}
 
     fn change_may_restart(&self, _change: &Prepared) -> Result<()> {
         Ok(())

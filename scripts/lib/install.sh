@@ -466,6 +466,7 @@ refuse_while_running() {
 	# Who has moved it has told the init script so, which reads that file in the same way.
 	# shellcheck disable=SC1091
 	[[ ! -r /etc/default/clusmgr ]] || pidfile=$(
+		set +u
 		PIDFILE=$pidfile
 		. /etc/default/clusmgr >&2
 		printf %s "$PIDFILE"

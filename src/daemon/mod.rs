@@ -9,6 +9,7 @@ mod start;
 mod supervisor;
 
 use crate::error::Error;
+use crate::sys::daemon::leave_no_core;
 use flags::Asked;
 use std::ffi::OsString;
 use std::io::Write;
@@ -25,6 +26,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
         Err(e) => return fail(&e),
     };
+    if let Err(e) = leave_no_core() {
+        return fail(&e);
+    }
     let done = if flags.test {
         start::test(&flags)
     } else {

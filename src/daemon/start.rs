@@ -108,7 +108,6 @@ fn params(flags: &Flags, waker: &Arc<Waker>) -> Params {
 pub(super) fn serve(flags: &Flags) -> Result<()> {
     let op = table::find(&flags.driver)?;
     privileged()?;
-    daemon::leave_no_core()?;
     let group = sock::group(&flags.group)?;
     // Before the first fork.
     signal::reset()?;

@@ -235,16 +235,17 @@ pub trait Changes {
     fn change_undo(&self, change: &Prepared) -> Result<Option<String>>;
     /// The undoing is over; why there was one goes into the history, and is told.
     fn change_undone(&self, change: &Prepared, how: Needs, why: &str);
-    /// What was told is on disk: the record that survives a kill goes.
-    fn change_over(&self);
+    /// What was told is on disk: the record that survives a kill goes. It stays where the old text could not
+    /// be put back, unless the service `runs` with the new one: that is left as it is then, and told as drift.
+    fn change_over(&self, runs: bool);
     /// Whether the running service certainly has what was before this change, and nothing of the change: it
     /// was never told of it.
     fn change_is_out(&self, change: &Prepared) -> bool;
-    /// Whether the other nodes can do without this one while it is restarted for the old text. If not, that
-    /// it needs a restart is shown, and left to the operator.
+    /// Whether the other nodes certainly can do without this one while it is restarted for the old text. If
+    /// not, that it needs a restart is shown, and left to the operator.
     ///
     /// # Errors
-    /// When their quorum would be lost.
+    /// When their quorum would be lost, or nobody knows.
     fn change_may_restart(&self, change: &Prepared) -> Result<()>;
     /// A change that the last clusmgr did not finish.
     fn change_unfinished(&self) -> Option<Unfinished>;

@@ -164,6 +164,14 @@ impl Manager {
         let until = Instant::now() + SETTLE_LIMIT;
         // At the daemon's start that is mostly over before anybody notices.
         while guard.unsettled && !self.changed.wait_until(&mut guard, until).timed_out() {}
+        if guard.view.ending || guard.view.ended {
+            let cause = "clusmgr is ending";
+            return Err(Error::new(
+                request.what.as_str(),
+                "the configuration",
+                cause,
+            ));
+        }
         match &guard.changing {
             Some(other) => return Err(busy(format!("another change is under way ({other})"))),
             None if guard.unsettled => return Err(busy("clusmgr is starting".to_owned())),
@@ -347,7 +355,7 @@ impl Manager {
         let _ = self.wait_begun(Instant::now() + READY_LIMIT);
         let mut guard = self.clusmgr.lock();
         // Whatever asks for a change meanwhile is refused, as during any other.
-        guard.changing = Some("what the last clusmgr left is settled".to_owned());
+        guard.changing = Some("what the last clusmgr left is being settled".to_owned());
         drop(guard);
         let _turn = Turn(self);
         let latest = self.hub().latest();
@@ -372,7 +380,7 @@ impl Manager {
         if runs && change.needs == Needs::Restart {
             if let Err(e) = self.others_spare(&change) {
                 let why = format!(
-                    "clusmgr ended in the middle of it, and corosync runs with it still: {e}"
+                    "clusmgr ended in the middle of it, and the new one is in effect still: {e}"
                 );
                 data.change_undone(&change, Needs::Nothing, &why);
                 return self.over(latest);
@@ -435,7 +443,7 @@ impl Manager {
             }
         }
         if told || !self.ends() {
-            data.change_over();
+            data.change_over(self.with(|m| m.view.service == ServiceState::Running));
         }
     }
 }

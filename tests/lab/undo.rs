@@ -1,8 +1,8 @@
 //! The way back of a change that fails: over a live file that is no good, or that somebody edits.
 
-use crate::apply_faults::{apply, let_go, next, strace};
+use crate::apply_faults::{apply, let_go, next, steps, strace, value_of};
 use crate::change::{edited, stand_in};
-use crate::common::{Lab, Node, until};
+use crate::common::{LONG, Lab, Node, until};
 use serde_json::json;
 
 const CONF: &str = "/etc/corosync/corosync.conf";
@@ -153,6 +153,41 @@ fn what_a_full_disk_keeps_from_being_put_back_is_put_back_at_the_next_start_of_c
 }
 
 #[test]
+fn what_runs_well_is_not_taken_back_later_because_a_full_disk_kept_it_from_being_held() {
+    let lab = Lab::up("undo-runs", "1", &FLAGS);
+    let n1 = lab.node(1);
+    n1.wait_state("running");
+    let made = steps(&n1, "token", ["1000", "1500"]);
+    let new = next(&n1, "token", ["1000", "1500"]);
+    let pid = n1.pid();
+    // From the record on: corosync has the new values by then, and the way back fails too.
+    let from = made["rename"] - 1;
+    let fault = format!("-e trace=rename -e inject=rename:error=ENOSPC:when={from}+");
+    let tracer = strace(&n1, &fault);
+    let ran = apply(&n1);
+    let_go(&n1, tracer);
+    assert!(
+        ran.code == 1 && ran.err.contains("the old configuration is not back"),
+        "{ran:?}"
+    );
+    n1.wait("drift", |s| s["config"]["drift"] == true);
+    until("the change is over", LONG, || {
+        (!n1.file("/var/lib/clusmgr/change.json").exists()).then_some(())
+    });
+    let token = value_of(&new, "token");
+    assert_eq!(n1.cmap("totem.token"), token);
+    // Neither the next corosync nor the next clusmgr brings the old one back.
+    n1.ctl(&["restart"]).ok();
+    let pid = n1.wait_other(pid);
+    n1.end_daemon("QUIT");
+    n1.start_daemon(&FLAGS);
+    n1.wait_state("running");
+    assert_eq!(n1.pid(), pid);
+    assert!(n1.read(CONF) == new.as_bytes());
+    assert_eq!(n1.cmap("totem.token"), token);
+}
+
+#[test]
 fn a_file_that_somebody_edits_during_an_apply_is_left_alone() {
     let lab = Lab::up("undo-foreign", "1 --no-clusmgr", &[]);
     // Somebody edits it as the new corosync starts.
@@ -174,7 +209,7 @@ fn a_file_that_somebody_edits_during_an_apply_is_left_alone() {
     let s = n1.wait("drift", |s| s["config"]["drift"] == true);
     assert_eq!(s["config"]["version"], 1, "nothing of it was taken in");
     n1.wait_event("config.undone", 1);
-    until("the change is over", crate::common::LONG, || {
+    until("the change is over", LONG, || {
         (!n1.file("/var/lib/clusmgr/change.json").exists()).then_some(())
     });
     n1.ctl(&["--timeout", "60", "config", "revert"]).ok();

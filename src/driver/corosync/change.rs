@@ -72,8 +72,10 @@ impl CorosyncSys {
     /// The live file as it stands, good or not; none if it is not there.
     pub(super) fn live_text(&self) -> Result<Option<Text>> {
         let conf = &self.params.paths.conf;
+        let holds = self.corosync_config_mtx.lock().u.is_some();
         let way = "move it away: 'clusmgrctl config revert' then puts there what clusmgr holds";
-        let bytes = file::read_bounded(conf, limits::MAX_FILE as u64).map_err(|e| e.hint(way))?;
+        let bytes = file::read_bounded(conf, limits::MAX_FILE as u64);
+        let bytes = bytes.map_err(|e| if holds { e.hint(way) } else { e })?;
         Ok(bytes.map(Zeroizing::new).map(text_of))
     }
 
@@ -96,19 +98,8 @@ impl CorosyncSys {
         file::write_atomic(&path, &text.bytes, 0o600).map(drop)
     }
 
-    pub(super) fn put_live(&self, text: &Text) -> Result<()> {
-        self.put_live_if(text, &|| Ok(()))
-    }
-
-    /// The new text, in the place of the old one and of no other: until right before the rename.
-    fn put_live_over(&self, change: &Prepared) -> Result<()> {
-        self.put_live_if(&change.new, &|| match self.is_live(change.old.as_ref())? {
-            true => Ok(()),
-            false => Err(self.foreign(change.what)),
-        })
-    }
-
-    fn put_live_if(&self, text: &Text, check: &dyn Fn() -> Result<()>) -> Result<()> {
+    /// A text in the place of the one with this hash, and of no other until right before the rename.
+    pub(super) fn put_live_over(&self, text: &Text, old: Option<&str>, what: &str) -> Result<()> {
         let path = &self.params.paths.conf;
         let secret = parse::parse(&text.bytes).is_ok_and(|c| c.secret_in_file());
         let mode = if secret {
@@ -116,7 +107,18 @@ impl CorosyncSys {
         } else {
             super::store::mode_of(path).unwrap_or(0o644)
         };
-        file::write_atomic_if(path, &text.bytes, mode, check).map(drop)
+        let check = || match self.live_text()?.map(|l| l.sha256).as_deref() == old {
+            true => Ok(()),
+            false => Err(self.foreign(what)),
+        };
+        file::write_atomic_if(path, &text.bytes, mode, &check).map(drop)
+    }
+
+    /// The old text of a change that is over is owed, and its record stays.
+    fn owe_old(&self) {
+        let mut guard = self.corosync_config_mtx.lock();
+        guard.pending = None;
+        guard.owes_old = true;
     }
 
     pub(super) fn forget_pending(&self) {
@@ -160,6 +162,12 @@ impl Changes for CorosyncSys {
             return Err(self.foreign(change.what));
         }
         let pending = Pending::of(change, false);
+        // What an earlier one owes stays owed if this one fails.
+        let owes = self.corosync_config_mtx.lock().owes_old;
+        let owed = match owes {
+            true => persist::load::<Pending>(&self.pending_path(), PENDING_VERSION)?,
+            false => None,
+        };
         let written =
             persist::save(&self.pending_path(), PENDING_VERSION, &pending).and_then(|_| {
                 let mut guard = self.corosync_config_mtx.lock();
@@ -167,27 +175,30 @@ impl Changes for CorosyncSys {
                 guard.owes_old = false;
                 drop(guard);
                 self.put_held_key(change)?;
-                self.put_live_over(change)
+                let old = change.old.as_ref().map(|o| &*o.sha256);
+                self.put_live_over(&change.new, old, change.what)
             });
         self.follow_remote();
         let Err(e) = written else { return Ok(()) };
         // It may be in its place all the same: only the sync of the directory failed.
         let back = match self.is_live(Some(&change.new)) {
             // Nobody has read it.
-            Ok(true) => self.put_back(change.old.as_ref()),
+            Ok(true) => self.put_back(&change.new, change.old.as_ref()),
             _ => Ok(()),
         };
-        match back {
-            Ok(()) => {
+        match (back, owed) {
+            (Ok(()), None) => {
                 self.forget_pending();
                 Err(e)
             }
+            (Ok(()), Some(owed)) => {
+                self.owe_old();
+                let kept = persist::save(&self.pending_path(), PENDING_VERSION, &owed);
+                Err(kept.err().unwrap_or(e))
+            }
             // The record stays: the next start takes it back.
-            Err(back) => {
-                let mut guard = self.corosync_config_mtx.lock();
-                guard.pending = None;
-                guard.owes_old = true;
-                drop(guard);
+            (Err(back), _) => {
+                self.owe_old();
                 self.compare();
                 Err(e.hint(format!("and the way back failed: {back}")))
             }
@@ -332,8 +343,8 @@ impl Changes for CorosyncSys {
         );
     }
 
-    fn change_over(&self) {
-        if !self.corosync_config_mtx.lock().owes_old {
+    fn change_over(&self, runs: bool) {
+        if runs || !self.corosync_config_mtx.lock().owes_old {
             self.forget_pending();
         }
     }
@@ -359,12 +370,16 @@ impl Changes for CorosyncSys {
     fn change_may_restart(&self, change: &Prepared) -> Result<()> {
         let text = change.back.as_ref().map_or(&[][..], |back| &back.bytes);
         let config = parse::parse(text).unwrap_or_default();
-        let margin = self.spares_quorum(&What::Revert, change.needs, &config);
-        margin.map(drop).inspect_err(|_| {
-            let detail = "corosync runs with a change that was taken back; 'clusmgrctl restart' brings the \
-                          old configuration into effect";
-            self.set_degraded("restart-needed", detail);
-        })
+        let cause = match self.spares_quorum(&What::Revert, change.needs, &config) {
+            Ok(None) => return Ok(()),
+            // Nobody reads a warning here.
+            Ok(Some(unsure)) => unsure,
+            Err(e) => e.cause().to_owned(),
+        };
+        let way = "'clusmgrctl restart' brings the old configuration into effect";
+        let detail = format!("corosync runs with a change that was taken back; {way}");
+        self.set_degraded("restart-needed", &detail);
+        Err(Error::new("restart", "corosync", cause).hint(way))
     }
 
     fn change_unfinished(&self) -> Option<Unfinished> {
@@ -399,14 +414,14 @@ impl CorosyncSys {
     /// In the place of the new text the one that was; whether it is back.
     fn go_back(&self, new: &Text, to: Option<&Text>) -> Result<bool> {
         if self.is_live(Some(new))? {
-            return self.put_back(to).map(|()| true);
+            return self.put_back(new, to).map(|()| true);
         }
         self.is_live(to)
     }
 
-    fn put_back(&self, text: Option<&Text>) -> Result<()> {
+    fn put_back(&self, new: &Text, text: Option<&Text>) -> Result<()> {
         match text {
-            Some(text) => self.put_live(text),
+            Some(text) => self.put_live_over(text, Some(&new.sha256), "undo"),
             None => file::remove(&self.params.paths.conf),
         }
     }

@@ -143,7 +143,9 @@ impl CorosyncSys {
         let conf = file::read_bounded(&self.params.paths.conf, MAX_FILE as u64);
         let conf = conf.ok().flatten().map(Zeroizing::new);
         let config = conf.and_then(|bytes| parse::parse(&bytes).ok());
-        let (key_path, key) = match config.filter(Config::needs_key) {
+        let (key_path, key) = match config {
+            // Without crypto there is no service: a key that lies there may be of another cluster.
+            Some(config) if !config.needs_key() => return Found::default(),
             Some(config) => (self.key_file(&config), self.read_key(&config)),
             None => (None, read_key_file(self.params.paths.authkey.clone())),
         };

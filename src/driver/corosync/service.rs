@@ -313,6 +313,9 @@ impl Service for CorosyncService {
 
     fn check_service(&mut self, now: Mono) -> Check {
         let ready = self.take_ready();
+        if ready {
+            self.sys.forget_owed();
+        }
         let mut check = Check {
             ready,
             ..Check::default()

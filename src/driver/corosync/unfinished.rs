@@ -36,7 +36,6 @@ impl CorosyncSys {
             if let Err(e) = self.take_back(&pending) {
                 // What is live was checked, and is drift now; the next start tries again.
                 log::error!("{e}");
-                self.corosync_config_mtx.lock().owes_old = true;
                 return Ok(());
             }
         }
@@ -58,7 +57,7 @@ impl CorosyncSys {
         match back {
             Ok(Some(pending)) if self.is_back(&pending) => {
                 let change = self.change_of(&pending);
-                self.forget_pending();
+                self.forget_owed();
                 let text = format!(
                     "{} by {} was undone: the old configuration is back, which could not be put there before",
                     change.what, change.by
@@ -70,8 +69,19 @@ impl CorosyncSys {
                 );
             }
             // It is somebody else's by now.
-            Ok(_) => self.forget_pending(),
+            Ok(_) => self.forget_owed(),
             Err(e) => log::error!("{e}"),
+        }
+    }
+
+    /// Nothing is owed any more: it was paid, or corosync runs well with what was to be taken back. The record
+    /// of a change that has begun meanwhile stays.
+    pub(super) fn forget_owed(&self) {
+        let guard = self.corosync_config_mtx.lock();
+        let owes = guard.owes_old && guard.pending.is_none();
+        drop(guard);
+        if owes {
+            self.forget_pending();
         }
     }
 
@@ -85,7 +95,8 @@ impl CorosyncSys {
             return file::remove(path);
         };
         let gone = || Error::new("undo", path.display(), "the old text is gone");
-        self.put_live(&self.kept_text(old)?.ok_or_else(gone)?)
+        let old = self.kept_text(old)?.ok_or_else(gone)?;
+        self.put_live_over(&old, Some(&pending.new), "undo")
     }
 
     /// Whether the live file is what was there before, or what stands in for that: a start may have written

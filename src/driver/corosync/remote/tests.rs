@@ -146,6 +146,12 @@ fn without_a_configuration_it_has_the_key_if_there_is_one_and_nothing_else() {
     key_alone(None);
     bed.put("other", &KEY);
     key_alone(psk(&KEY));
+    // One without crypto, which has no key.
+    let open = bad.replace("crypto_cipher: aes256", "crypto_cipher: none");
+    let open = open.replace("crypto_hash: sha256", "crypto_hash: none");
+    assert_ne!(open, bad);
+    bed.put("corosync.conf", open.as_bytes());
+    key_alone(None);
     bed.remove("corosync.conf");
     key_alone(psk(&OTHER));
     bed.remove("authkey");
@@ -318,11 +324,11 @@ fn a_change_and_its_undoing_are_followed_at_once() {
     bed.sys.change_undo(&change).unwrap();
     assert_eq!(now(), "10.0.0.1");
     bed.sys.change_undone(&change, Needs::Reload, "a test");
-    bed.sys.change_over();
+    bed.sys.change_over(false);
     bed.sys.change_write(&change).unwrap();
     let effect = Effect::By(Needs::Reload);
     bed.sys.change_keep(&change, effect).unwrap();
-    bed.sys.change_over();
+    bed.sys.change_over(false);
     assert_eq!(now(), "10.0.0.9");
     // What is held now.
     bed.remove("corosync.conf");
