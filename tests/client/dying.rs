@@ -228,12 +228,15 @@ pub fn all() {
     let ends = ends.lock().unwrap();
     println!("{ends:?}\ndescriptors: {fds:?}\nthe last of a round: {slow:?}");
     for (name, _) in KINDS {
+        // Who opens anew all the time may get over a death without noticing: it waits for the next corosync.
+        let opens = name.contains("open") || name.contains("start");
+        let least = if opens { 1 } else { ROUNDS - 1 };
         let all: u64 = ends
             .iter()
             .filter(|(k, _)| k.0 == *name)
             .map(|(_, n)| n)
             .sum();
-        assert!(all >= ROUNDS / 2, "{name} ended {all} times");
+        assert!(all >= least, "{name} ended {all} times");
     }
     for (name, code) in ends.keys() {
         let code = CsError(*code);
