@@ -236,8 +236,9 @@ pub trait Changes {
     /// The undoing is over; why there was one goes into the history, and is told.
     fn change_undone(&self, change: &Prepared, how: Needs, why: &str);
     /// What was told is on disk: the record that survives a kill goes. It stays where the old text could not
-    /// be put back, unless the service `runs` with the new one: that is left as it is then, and told as drift.
-    fn change_over(&self, runs: bool);
+    /// be put back, unless the service was `proved` to run with the new one, and does: that is left as it is
+    /// then, and told as drift.
+    fn change_over(&self, proved: bool);
     /// Whether the running service certainly has what was before this change, and nothing of the change: it
     /// was never told of it.
     fn change_is_out(&self, change: &Prepared) -> bool;

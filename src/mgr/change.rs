@@ -92,6 +92,7 @@ impl Manager {
         data.change_write(&change)?;
         let latest = self.hub().latest();
         let ran = self.take_effect(&change, false);
+        let proved = ran.is_ok();
         let kept = ran.and_then(|how| data.change_keep(&change, how).map(|()| how));
         let outcome = match kept {
             Ok(how) => Ok(report(true, how.as_str())),
@@ -105,7 +106,7 @@ impl Manager {
                 Err(undone.ok_or_else(|| left(&change, &why))?)
             }
         };
-        self.over(latest);
+        self.over(latest, proved);
         outcome
     }
 
@@ -361,12 +362,12 @@ impl Manager {
         let latest = self.hub().latest();
         let mut change = match data.change_unfinished() {
             None => return,
-            Some(Unfinished::Kept) => return self.over(latest),
+            Some(Unfinished::Kept) => return self.over(latest, false),
             Some(Unfinished::TakenBack(change)) => *change,
             Some(Unfinished::Foreign(change, why)) => {
                 let why = format!("clusmgr ended in the middle of it; {why}");
                 data.change_undone(&change, change.needs, &why);
-                return self.over(latest);
+                return self.over(latest, false);
             }
         };
         // One that this clusmgr has started has read the old text already: a restart would gain nothing.
@@ -379,11 +380,14 @@ impl Manager {
         }
         if runs && change.needs == Needs::Restart {
             if let Err(e) = self.others_spare(&change) {
+                if self.ends() {
+                    return;
+                }
                 let why = format!(
-                    "clusmgr ended in the middle of it, and the new one is in effect still: {e}"
+                    "clusmgr ended in the middle of it, and the new one may be in effect still: {e}"
                 );
                 data.change_undone(&change, Needs::Nothing, &why);
-                return self.over(latest);
+                return self.over(latest, false);
             }
         }
         let proved = if out {
@@ -404,7 +408,7 @@ impl Manager {
             }
         };
         data.change_undone(&change, change.needs, &why);
-        self.over(latest);
+        self.over(latest, false);
     }
 
     /// A clusmgr that was down for long may find others gone. Waits a little until corosync has told.
@@ -420,7 +424,7 @@ impl Manager {
     /// The end of a change: its record goes when the event that says what became of it is in the
     /// journal, so that a kill before leaves one or the other. Where the daemon ends and it cannot be
     /// told any more, the record stays, and the next start tells it.
-    fn over(&self, latest: u64) {
+    fn over(&self, latest: u64, proved: bool) {
         let (hub, deadline) = (self.hub(), Instant::now() + TOLD_LIMIT);
         let tells = |line: &str| {
             [EventKind::ConfigChanged, EventKind::ConfigUndone]
@@ -443,7 +447,7 @@ impl Manager {
             }
         }
         if told || !self.ends() {
-            data.change_over(self.with(|m| m.view.service == ServiceState::Running));
+            data.change_over(proved && self.with(|m| m.view.service == ServiceState::Running));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The way back of a change that fails: over a live file that is no good, or that somebody edits.
 
 use crate::apply_faults::{apply, let_go, next, steps, strace, value_of};
-use crate::change::{edited, stand_in};
+use crate::change::{edited, stand_in, stand_in_reload};
 use crate::common::{LONG, Lab, Node, until};
 use serde_json::json;
 
@@ -150,6 +150,38 @@ fn what_a_full_disk_keeps_from_being_put_back_is_put_back_at_the_next_start_of_c
     let mut told = n1.events_of("config.undone");
     told.retain(|e| e["seq"].as_u64() > Some(before));
     assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
+fn a_change_that_corosync_did_not_take_is_put_back_though_corosync_runs() {
+    let lab = Lab::up("undo-refused", "1 --no-clusmgr", &[]);
+    let n1 = lab.node(1);
+    n1.sh("cp -a /etc/corosync /tmp/kept && mount -n -t tmpfs -o size=1m,mode=755 tiny /etc/corosync && cp -a /tmp/kept/. /etc/corosync/").ok();
+    stand_in_reload(
+        &lab,
+        "#!/bin/sh\ndd if=/dev/zero of=/etc/corosync/filler bs=4k 2>/dev/null\nexit 1\n",
+    );
+    let live = || n1.sh(&format!("cat {CONF}")).ok();
+    let old = live();
+    let new = old
+        .replace(NEXT.0, NEXT.1)
+        .replace("token: 1000", "token: 1500");
+    n1.put("/tmp/new.conf", &new);
+    let pid = n1.pid();
+    let ran = apply(&n1);
+    assert!(
+        ran.code == 1 && ran.err.contains("the old configuration is not back"),
+        "{ran:?}"
+    );
+    let s = n1.wait("drift", |s| s["config"]["drift"] == true);
+    assert_eq!(s["service"]["pid"], pid);
+    assert!(live() == new && n1.file("/var/lib/clusmgr/change.json").exists());
+    n1.sh("rm /etc/corosync/filler").ok();
+    n1.ctl(&["restart"]).ok();
+    n1.wait_other(pid);
+    n1.wait("no drift", |s| s["config"]["drift"] == false);
+    assert!(live() == old && !n1.file("/var/lib/clusmgr/change.json").exists());
+    assert_eq!(n1.cmap("totem.token"), "1000");
 }
 
 #[test]

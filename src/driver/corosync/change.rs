@@ -162,18 +162,16 @@ impl Changes for CorosyncSys {
             return Err(self.foreign(change.what));
         }
         let pending = Pending::of(change, false);
-        // What an earlier one owes stays owed if this one fails.
-        let owes = self.corosync_config_mtx.lock().owes_old;
-        let owed = match owes {
-            true => persist::load::<Pending>(&self.pending_path(), PENDING_VERSION)?,
-            false => None,
-        };
+        // What an earlier one left to be taken back stays so if this one cannot be written.
+        let owed = persist::load::<Pending>(&self.pending_path(), PENDING_VERSION);
+        let owed = owed.ok().flatten();
+        // Before the record: nobody else is to remove that.
+        let mut guard = self.corosync_config_mtx.lock();
+        let owes = std::mem::take(&mut guard.owes_old);
+        guard.pending = Some(pending.new.clone());
+        drop(guard);
         let written =
             persist::save(&self.pending_path(), PENDING_VERSION, &pending).and_then(|_| {
-                let mut guard = self.corosync_config_mtx.lock();
-                guard.pending = Some(pending.new);
-                guard.owes_old = false;
-                drop(guard);
                 self.put_held_key(change)?;
                 let old = change.old.as_ref().map(|o| &*o.sha256);
                 self.put_live_over(&change.new, old, change.what)
@@ -192,7 +190,9 @@ impl Changes for CorosyncSys {
                 Err(e)
             }
             (Ok(()), Some(owed)) => {
-                self.owe_old();
+                let mut guard = self.corosync_config_mtx.lock();
+                (guard.pending, guard.owes_old) = (None, owes);
+                drop(guard);
                 let kept = persist::save(&self.pending_path(), PENDING_VERSION, &owed);
                 Err(kept.err().unwrap_or(e))
             }
@@ -343,8 +343,8 @@ impl Changes for CorosyncSys {
         );
     }
 
-    fn change_over(&self, runs: bool) {
-        if runs || !self.corosync_config_mtx.lock().owes_old {
+    fn change_over(&self, proved: bool) {
+        if proved || !self.corosync_config_mtx.lock().owes_old {
             self.forget_pending();
         }
     }

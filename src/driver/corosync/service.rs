@@ -58,6 +58,8 @@ pub struct CorosyncService {
     remains_at: Option<Mono>,
     /// The last start ended because another corosync runs.
     already_running: bool,
+    /// It was started with a text that was to be taken back.
+    owes: bool,
 }
 
 impl CorosyncService {
@@ -81,6 +83,7 @@ impl CorosyncService {
             remains: Remains::load(Path::new(SHM), &run_dir, &Proc::default().boot_id()?),
             remains_at: None,
             already_running: false,
+            owes: false,
             sys,
         })
     }
@@ -224,6 +227,7 @@ impl CorosyncService {
     fn start(&mut self) -> std::result::Result<Run, StartError> {
         let failed = |(failure, e)| StartError::Failed(failure, e);
         self.sys.make_ready().map_err(failed)?;
+        self.owes = self.sys.owes();
         self.keep_run_dir()
             .map_err(|e| failed((StartFailure::Transient, e)))?;
         // What we wrote ourselves is no change.
@@ -313,9 +317,6 @@ impl Service for CorosyncService {
 
     fn check_service(&mut self, now: Mono) -> Check {
         let ready = self.take_ready();
-        if ready {
-            self.sys.forget_owed();
-        }
         let mut check = Check {
             ready,
             ..Check::default()
@@ -394,6 +395,7 @@ impl Service for CorosyncService {
                     self.sys.clear_degraded("not-answering");
                 }
                 if process.ready {
+                    self.owes = self.owes && !self.sys.runs_well(now.since(process.since));
                     self.sys.clear_degraded("not-ready");
                 } else if now.since(process.since) >= READY_TIMEOUT {
                     let text = "corosync lives but has not said READY=1; see its output";

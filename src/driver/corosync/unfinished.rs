@@ -10,7 +10,11 @@ use crate::event::{Kind, Note, Severity};
 use crate::persist;
 use crate::sys::file;
 use std::path::PathBuf;
+use std::time::Duration;
 use zeroize::Zeroizing;
+
+/// How long a corosync runs that runs well.
+const RUNS_WELL: Duration = Duration::from_secs(10);
 
 impl CorosyncSys {
     /// At the daemon's start: a change that was not finished is taken back; one that was finished but
@@ -74,15 +78,29 @@ impl CorosyncSys {
         }
     }
 
-    /// Nothing is owed any more: it was paid, or corosync runs well with what was to be taken back. The record
-    /// of a change that has begun meanwhile stays.
-    pub(super) fn forget_owed(&self) {
-        let guard = self.corosync_config_mtx.lock();
-        let owes = guard.owes_old && guard.pending.is_none();
+    /// Nothing is owed any more. The record of a change that has begun meanwhile stays.
+    fn forget_owed(&self) {
+        let mut guard = self.corosync_config_mtx.lock();
+        let owes = std::mem::take(&mut guard.owes_old) && guard.pending.is_none();
         drop(guard);
         if owes {
             self.forget_pending();
         }
+    }
+
+    pub(super) fn owes(&self) -> bool {
+        self.corosync_config_mtx.lock().owes_old
+    }
+
+    /// Whether a corosync that was started with what was to be taken back has run so long that it is left as
+    /// it is: drift.
+    pub(super) fn runs_well(&self, time: Duration) -> bool {
+        let well = time >= RUNS_WELL;
+        if well {
+            log::warn!("corosync runs with a change that was to be undone: it stays, as drift");
+            self.forget_owed();
+        }
+        well
     }
 
     fn take_back(&self, pending: &Pending) -> Result<()> {
